@@ -1,0 +1,78 @@
+//! `frontdesk account`: provider accounts, which endpoints, keys, numbers and event types belong to.
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+use shared::store::PgPool;
+use shared::store::accounts::{self, Account as Found, Provider};
+
+use crate::table::table;
+use crate::{CliError, Outcome, Session};
+
+/// A provider, as an argument.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ProviderName {
+    Retell,
+    Calcom,
+}
+
+impl From<ProviderName> for Provider {
+    fn from(name: ProviderName) -> Self {
+        match name {
+            ProviderName::Retell => Self::Retell,
+            ProviderName::Calcom => Self::Calcom,
+        }
+    }
+}
+
+/// Accounts at Retell and Cal.com; several companies may share one.
+#[derive(Debug, Subcommand)]
+pub enum Account {
+    /// Add an account. An account that is there already is answered with its id.
+    #[command(after_help = "Example: frontdesk account add --provider retell --label main")]
+    Add {
+        #[arg(long, value_enum)]
+        provider: ProviderName,
+        /// Your name for it, unique per provider.
+        #[arg(long)]
+        label: String,
+    },
+    /// List the accounts.
+    #[command(after_help = "Example: frontdesk account list --json")]
+    List,
+}
+
+impl Account {
+    pub async fn run(self, session: &mut Session) -> Result<Outcome, CliError> {
+        let pool = session.database().await?;
+        match self {
+            Self::Add { provider, label } => {
+                if label.trim().is_empty() || label.contains('/') {
+                    return Err(CliError::Usage("the label must not be empty and must not contain a slash".to_owned()));
+                }
+                let (account, new) = accounts::add(&pool, provider.into(), &label).await?;
+                session.answer(&json!({"id": account.id, "provider": account.provider, "label": account.label, "new": new}), |_| {
+                    let what = if new { "Added" } else { "There already:" };
+                    format!("{what} {}/{} ({})", account.provider, account.label, account.id)
+                })?;
+            }
+            Self::List => {
+                let found = accounts::list(&pool).await?;
+                session.answer(&found, |found| {
+                    let rows = found.iter().map(|account| vec![account.provider.to_string(), account.label.clone(), account.id.to_string()]);
+                    table(&["provider", "label", "id"], rows, "No accounts. Add one: frontdesk account add --help")
+                })?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// The one account that an argument means: an id, `provider/label`, or a label that only one provider has.
+pub async fn resolve(pool: &PgPool, name: &str) -> Result<Found, CliError> {
+    let mut found = accounts::find(pool, name).await?;
+    match (found.pop(), found.is_empty()) {
+        (Some(account), true) => Ok(account),
+        (Some(_), false) => Err(CliError::Usage(format!("both providers have an account \"{name}\": say retell/{name} or calcom/{name}"))),
+        (None, _) => Err(CliError::Usage(format!("there is no account \"{name}\": see `frontdesk account list`"))),
+    }
+}

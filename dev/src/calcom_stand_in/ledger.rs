@@ -1,0 +1,116 @@
+//! What the stand-in really did, whatever it answered. Three append-only lists share one sequence, so that "the echo
+//! came before the answer" can be read from the numbers: changes, API requests, webhook deliveries.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::model::{Booking, By};
+use crate::stand_in::json_order::OrderedMap;
+
+/// Load runs make many requests; beyond this the oldest of the request and delivery lists are forgotten. Changes are
+/// never forgotten: a test asks them for truth.
+const LISTED_MAX: usize = 200_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    Create,
+    Reschedule,
+    Cancel,
+    Confirm,
+    Reject,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    pub seq: u64,
+    pub at: DateTime<Utc>,
+    pub op: Op,
+    pub uid: String,
+    /// The old uid of a move.
+    pub from_uid: Option<String>,
+    pub start: DateTime<Utc>,
+    pub end: DateTime<Utc>,
+    pub event_type_id: i64,
+    pub metadata: OrderedMap,
+    pub by: By,
+    /// Nothing for changes made through the admin API.
+    pub request_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RequestEntry {
+    /// Taken when the request arrived.
+    pub seq: u64,
+    /// Taken when its answer was ready.
+    pub answered_seq: u64,
+    pub at: DateTime<Utc>,
+    pub request_id: String,
+    pub method: String,
+    pub path: String,
+    pub query: String,
+    /// 0 = the connection was dropped on purpose.
+    pub status: u16,
+    pub key_name: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeliveryEntry {
+    /// Taken when the receiver had answered.
+    pub seq: u64,
+    pub at: DateTime<Utc>,
+    pub trigger: String,
+    /// Absent for a ping.
+    pub uid: Option<String>,
+    pub webhook_id: String,
+    /// Nothing when the receiver could not be reached.
+    pub status: Option<u16>,
+}
+
+#[derive(Default)]
+pub struct Ledger {
+    seq: u64,
+    pub changes: Vec<LedgerEntry>,
+    pub requests: Vec<RequestEntry>,
+    pub deliveries: Vec<DeliveryEntry>,
+}
+
+impl Ledger {
+    pub fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    pub fn change(&mut self, op: Op, booking: &Booking, by: By, request_id: Option<&str>, at: DateTime<Utc>) {
+        let seq = self.next_seq();
+        self.changes.push(LedgerEntry {
+            seq,
+            at,
+            op,
+            uid: booking.uid.clone(),
+            from_uid: booking.rescheduled_from.clone().filter(|_| op == Op::Reschedule),
+            start: booking.start,
+            end: booking.end,
+            event_type_id: booking.event_type_id,
+            metadata: booking.metadata.clone(),
+            by,
+            request_id: request_id.map(str::to_owned),
+        });
+    }
+
+    pub fn request(&mut self, entry: RequestEntry) {
+        push_bounded(&mut self.requests, entry);
+    }
+
+    pub fn delivery(&mut self, entry: DeliveryEntry) {
+        push_bounded(&mut self.deliveries, entry);
+    }
+}
+
+/// Drops a tenth at once: shifting the list by one for every entry would cost more than the request itself.
+fn push_bounded<T>(list: &mut Vec<T>, entry: T) {
+    if list.len() >= LISTED_MAX {
+        list.drain(..LISTED_MAX / 10);
+    }
+    list.push(entry);
+}

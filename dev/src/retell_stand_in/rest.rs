@@ -1,0 +1,105 @@
+//! The part of Retell's REST API that a client of frontdesk needs (get-call, update-live-call), and the admin API of the
+//! stand-in below `/admin`. Errors as in reference/retell.md 6: an unknown id is a 422, not a 404.
+
+use std::sync::{Arc, PoisonError};
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use super::deliver::{AnswerEntry, Target};
+use super::script::{Played, Script};
+use super::{Inner, LiveUpdate};
+use crate::stand_in::json_order::OrderedMap;
+
+type Shared = State<Arc<Inner>>;
+
+pub(super) fn router(inner: Arc<Inner>) -> Router {
+    Router::new()
+        .route("/admin/health", get(|| async { "ok" }))
+        .route("/admin/calls", post(play))
+        .route("/admin/target", post(target))
+        .route("/admin/ledger", get(ledger))
+        .route("/admin/live-updates", get(live_updates))
+        .route("/v2/get-call/{call_id}", get(get_call))
+        .route("/v2/update-live-call/{call_id}", patch(update_live_call))
+        .fallback(|| async { failure(StatusCode::NOT_FOUND, "Not Found") })
+        .with_state(inner)
+}
+
+async fn play(State(inner): Shared, Json(script): Json<Script>) -> Json<Played> {
+    Json(inner.play(script).await)
+}
+
+async fn target(State(inner): Shared, Json(target): Json<Target>) -> StatusCode {
+    inner.memory().aim(target);
+    StatusCode::NO_CONTENT
+}
+
+async fn ledger(State(inner): Shared) -> Json<Vec<AnswerEntry>> {
+    Json(inner.memory().ledger.clone())
+}
+
+async fn live_updates(State(inner): Shared) -> Json<Vec<LiveUpdate>> {
+    Json(inner.memory().live_updates.clone())
+}
+
+async fn get_call(State(inner): Shared, Path(call_id): Path<String>, headers: HeaderMap) -> Response {
+    if let Some(refused) = unauthorized(&inner, &headers) {
+        return refused;
+    }
+    let call = inner.memory().calls.get(&call_id).cloned();
+    match call {
+        Some(call) => Json(call.lock().unwrap_or_else(PoisonError::into_inner).clone()).into_response(),
+        None => unknown(),
+    }
+}
+
+async fn update_live_call(State(inner): Shared, Path(call_id): Path<String>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    if let Some(refused) = unauthorized(&inner, &headers) {
+        return refused;
+    }
+    let Some(call) = inner.memory().calls.get(&call_id).cloned() else {
+        return unknown();
+    };
+    let map = |name: &str| {
+        let found = body.get(name).cloned().unwrap_or_else(|| json!({}));
+        serde_json::from_value::<OrderedMap>(found).ok()
+    };
+    let (Some(variables), Some(metadata)) = (map("override_dynamic_variables"), map("metadata")) else {
+        return failure(StatusCode::BAD_REQUEST, "Invalid request format, please check API reference.");
+    };
+    {
+        let mut call = call.lock().unwrap_or_else(PoisonError::into_inner);
+        if call.call_status != "ongoing" {
+            return failure(StatusCode::BAD_REQUEST, "Call is not ongoing.");
+        }
+        for (key, value) in variables.0 {
+            call.retell_llm_dynamic_variables.insert(&key, value);
+        }
+        for (key, value) in metadata.0 {
+            call.metadata.insert(&key, value);
+        }
+    }
+    inner.memory().live_updates.push(LiveUpdate { at: inner.config.clock.now(), call_id, body });
+    let call = call.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Json(call).into_response()
+}
+
+fn unauthorized(inner: &Inner, headers: &HeaderMap) -> Option<Response> {
+    let header = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let key = header.and_then(|header| header.strip_prefix("Bearer "));
+    let known = key.is_some_and(|key| inner.memory().keys.contains(key));
+    (!known).then(|| failure(StatusCode::UNAUTHORIZED, "API key is missing or invalid."))
+}
+
+fn unknown() -> Response {
+    failure(StatusCode::UNPROCESSABLE_ENTITY, "Cannot find requested asset under given api key.")
+}
+
+fn failure(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({"status": "error", "message": message}))).into_response()
+}

@@ -1,0 +1,6 @@
+//! What frontdesk knows about bookings, calls and time, as pure functions: no SQL, no AMQP, no HTTP, no clock.
+
+pub mod booking_chain;
+pub mod local_time;
+pub mod phone;
+pub mod provenance;

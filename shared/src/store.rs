@@ -1,0 +1,145 @@
+//! The only room with SQL. Rows stop here: callers get domain values.
+//!
+//! Every transaction that touches a company's rows is a `tx::CompanyTx`; without one, row-level security shows nothing.
+
+pub mod accounts;
+pub mod appointments;
+pub mod callbacks;
+pub mod calls;
+pub mod chains;
+pub mod companies;
+pub mod credentials;
+pub mod customers;
+pub mod dead_letters;
+pub mod endpoints;
+pub mod function_calls;
+pub mod inbox;
+pub mod intents;
+pub mod outbox;
+pub mod records;
+pub mod resolve;
+pub mod reviews;
+pub mod schema;
+pub mod services;
+pub mod slot_claims;
+pub mod tx;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+pub use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+/// A store operation that failed. The variant's text names the operation; the source tells why.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database URL cannot be read")]
+    Url(#[source] sqlx::Error),
+    #[error("could not {operation}")]
+    Sql {
+        operation: &'static str,
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A row that the code cannot read: a newer schema, or damage.
+    #[error("{table}.{column} holds a value that this version does not know")]
+    BadRow { table: &'static str, column: &'static str },
+    /// The row is not as it was when it was loaded: load and decide again.
+    #[error("a row of {table} changed meanwhile")]
+    Changed { table: &'static str },
+    #[error("the schema has version {found}, this program needs {needed}: run `frontdesk migrate`")]
+    SchemaTooOld { found: i64, needed: i64 },
+    #[error("the schema has version {found} and no longer supports programs of version {needed}: deploy a newer one")]
+    SchemaTooNew { found: i64, needed: i64 },
+    #[error("the database has no frontdesk schema: run `frontdesk migrate`")]
+    SchemaMissing,
+    #[error("migrating the schema failed")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    #[error("the database role {role} may pass row-level security: connect as one that may not")]
+    RoleTooPowerful { role: String },
+    /// A set-up document contradicts itself; nothing was written.
+    #[error("the set-up is not sound: {}", .0.join("; "))]
+    UnsoundSetup(Vec<String>),
+    #[error("a secret could not be sealed or opened")]
+    Secret(#[source] crate::secret::SecretError),
+}
+
+/// Attaches the operation's name to a database error.
+pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |source| StoreError::Sql { operation, source }
+}
+
+impl StoreError {
+    /// The database's constraint that refused the write, if that is what happened.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Sql { source: sqlx::Error::Database(error), .. } => error.constraint(),
+            _ => None,
+        }
+    }
+
+    fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Sql { source: sqlx::Error::Database(error), .. } => error.code().map(Into::into),
+            _ => None,
+        }
+    }
+
+    /// Worth repeating the transaction in this process at once: serialization failure or deadlock (architecture section 6).
+    #[must_use]
+    pub fn is_contention(&self) -> bool {
+        matches!(self, Self::Changed { .. }) || matches!(self.sqlstate().as_deref(), Some("40001" | "40P01" | "55P03"))
+    }
+
+    /// Postgres is away or shedding load: the message is fine, try later (faults D5).
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Sql { source, .. } => match source {
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
+                sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some(code) if code.starts_with("57") || code.starts_with("53") || code.starts_with("08") || code == "25006"),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// A short class for attempts and metrics; never the message, which may hold a value.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        if self.is_contention() {
+            "store_contention"
+        } else if self.is_unavailable() {
+            "store_unavailable"
+        } else if self.constraint().is_some() {
+            "store_constraint"
+        } else {
+            "store_error"
+        }
+    }
+}
+
+/// Opens a pool whose sessions act as `role` (a role that row-level security binds) with bounded statement, lock and idle times.
+/// Nothing is connected yet: the pool connects on first use, so a process starts while Postgres is away.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub fn connect(url: &str, role: Option<&str>, connections_max: u32, name: &str) -> Result<PgPool, StoreError> {
+    let mut options = PgConnectOptions::from_str(url).map_err(StoreError::Url)?.application_name(name).options([
+        ("statement_timeout", "15s"),
+        ("lock_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+        // plans of the short statements here never profit from parallel workers or JIT
+        ("jit", "off"),
+    ]);
+    if let Some(role) = role {
+        options = options.options([("role", role)]);
+    }
+    Ok(PgPoolOptions::new()
+        .max_connections(connections_max)
+        // the ping before each use is a round trip; a broken connection shows at BEGIN and is retried as unavailable
+        .test_before_acquire(false)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_lazy_with(options))
+}

@@ -1,0 +1,367 @@
+//! The one write path of appointments: the only statements that write `appointments`, `calcom_bookings` and `appointment_modifications`.
+//!
+//! A wish is `book` (a row in state `requested`, with its intent and slot claim elsewhere); everything that Cal.com holds is written by `adopt` and
+//! `apply` from a folded chain. The thirteen audit columns come from `Provenance` and nowhere else.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::Row;
+use uuid::Uuid;
+
+use crate::domain::booking_chain::{Chain, Folded, Modification, Projection};
+use crate::domain::provenance::{AuditGroup, Provenance, Stamp};
+use crate::store::tx::CompanyTx;
+use crate::store::{StoreError, failed};
+
+/// A row of `appointments`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Appointment {
+    pub id: Uuid,
+    pub company_id: Uuid,
+    /// The short number for people; 0 before the row is written.
+    pub number: i64,
+    pub branch_id: Uuid,
+    pub customer_id: Uuid,
+    pub service_id: Option<Uuid>,
+    pub staff_id: Option<Uuid>,
+    pub call_id: Option<Uuid>,
+    pub status: String,
+    pub starts_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+    pub time_zone: String,
+    pub name_given: Option<String>,
+    pub notes: Option<String>,
+    pub calcom_uid: Option<String>,
+    pub revision: i32,
+    pub rescheduled_count: i32,
+    pub created_by: Option<String>,
+    pub booking_source: Option<String>,
+    pub booked_by_user_id: Option<Uuid>,
+    pub rescheduled_at: Option<DateTime<Utc>>,
+    pub rescheduled_by: Option<String>,
+    pub rescheduled_by_user_id: Option<Uuid>,
+    pub reschedule_source: Option<String>,
+    pub previous_starts_at: Option<DateTime<Utc>>,
+    pub cancelled_at: Option<DateTime<Utc>>,
+    pub cancelled_by: Option<String>,
+    pub cancelled_by_user_id: Option<Uuid>,
+    pub cancellation_source: Option<String>,
+    pub cancellation_reason: Option<String>,
+}
+
+/// What a new appointment needs, whoever makes it.
+#[derive(Clone, Debug)]
+pub struct NewAppointment {
+    pub id: Uuid,
+    pub branch_id: Uuid,
+    pub customer_id: Uuid,
+    pub service_id: Option<Uuid>,
+    pub staff_id: Option<Uuid>,
+    pub starts_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+    pub time_zone: String,
+    pub name_given: Option<String>,
+    pub notes: Option<String>,
+}
+
+impl NewAppointment {
+    fn into_row(self, company_id: Uuid, provenance: &Provenance, booked: &Stamp) -> Appointment {
+        Appointment {
+            id: self.id,
+            company_id,
+            number: 0,
+            branch_id: self.branch_id,
+            customer_id: self.customer_id,
+            service_id: self.service_id,
+            staff_id: self.staff_id,
+            call_id: provenance.call_id,
+            status: "requested".to_owned(),
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+            time_zone: self.time_zone,
+            name_given: self.name_given,
+            notes: self.notes,
+            calcom_uid: None,
+            revision: 1,
+            rescheduled_count: 0,
+            created_by: Some(booked.by.clone()),
+            booking_source: Some(booked.source.clone()),
+            booked_by_user_id: booked.by_user_id,
+            rescheduled_at: None,
+            rescheduled_by: None,
+            rescheduled_by_user_id: None,
+            reschedule_source: None,
+            previous_starts_at: None,
+            cancelled_at: None,
+            cancelled_by: None,
+            cancelled_by_user_id: None,
+            cancellation_source: None,
+            cancellation_reason: None,
+        }
+    }
+}
+
+/// Puts the chain's word into the row: times, state, and the reschedule and cancellation groups. The booking group is never touched again.
+fn project(appointment: &mut Appointment, projection: &Projection) {
+    projection.status.clone_into(&mut appointment.status);
+    appointment.calcom_uid = Some(projection.head_uid.clone());
+    appointment.starts_at = projection.starts_at;
+    appointment.ends_at = projection.ends_at;
+    appointment.rescheduled_count = projection.rescheduled_count;
+    let moved = projection.rescheduled.as_ref();
+    appointment.rescheduled_at = moved.map(|stamp| stamp.at);
+    appointment.rescheduled_by = moved.map(|stamp| stamp.by.clone());
+    appointment.reschedule_source = moved.map(|stamp| stamp.source.clone());
+    appointment.rescheduled_by_user_id = moved.and_then(|stamp| stamp.by_user_id);
+    appointment.previous_starts_at = projection.previous_starts_at;
+    let cancelled = projection.cancelled.as_ref();
+    appointment.cancelled_at = cancelled.map(|stamp| stamp.at);
+    appointment.cancelled_by = cancelled.map(|stamp| stamp.by.clone());
+    appointment.cancellation_source = cancelled.map(|stamp| stamp.source.clone());
+    appointment.cancelled_by_user_id = cancelled.and_then(|stamp| stamp.by_user_id);
+    appointment.cancellation_reason.clone_from(&projection.cancellation_reason);
+}
+
+/// Records a wish to book: the row that exists before Cal.com is asked (incident 1).
+///
+/// # Errors
+/// When Postgres is away or a CHECK refuses the row.
+pub async fn book(tx: &mut CompanyTx, new: NewAppointment, provenance: &Provenance) -> Result<Appointment, StoreError> {
+    let stamp = provenance.stamp(AuditGroup::Booking);
+    let mut appointment = new.into_row(tx.company_id(), provenance, &stamp);
+    write(tx, INSERT, &mut appointment, None, &[], &[]).await?;
+    Ok(appointment)
+}
+
+/// Takes over a booking that was made in Cal.com.
+///
+/// # Errors
+/// When Postgres is away or a CHECK refuses the row.
+pub async fn adopt(
+    tx: &mut CompanyTx,
+    new: NewAppointment,
+    chain: &Chain,
+    folded: &Folded,
+    provider_account_id: Uuid,
+    provenance: &Provenance,
+) -> Result<Appointment, StoreError> {
+    let stamp = provenance.stamp(AuditGroup::Booking);
+    let mut appointment = new.into_row(tx.company_id(), provenance, &stamp);
+    if let Some(projection) = chain.projection() {
+        project(&mut appointment, &projection);
+    }
+    let bookings = booking_rows(chain, folded, &appointment, provider_account_id);
+    let modifications = modification_rows(&folded.modifications, &appointment);
+    write(tx, INSERT, &mut appointment, None, &bookings, &modifications).await?;
+    Ok(appointment)
+}
+
+/// Brings an appointment to what its chain says after a fact was folded in.
+///
+/// # Errors
+/// When Postgres is away, or the row changed since it was loaded (`StoreError::is_contention`).
+pub async fn apply(
+    tx: &mut CompanyTx,
+    current: &Appointment,
+    staff_id: Option<Uuid>,
+    chain: &Chain,
+    folded: &Folded,
+    provider_account_id: Uuid,
+) -> Result<Appointment, StoreError> {
+    let mut appointment = current.clone();
+    if let Some(projection) = chain.projection() {
+        project(&mut appointment, &projection);
+    }
+    appointment.staff_id = staff_id.or(appointment.staff_id);
+    appointment.revision = current.revision + 1;
+    let bookings = booking_rows(chain, folded, &appointment, provider_account_id);
+    let modifications = modification_rows(&folded.modifications, &appointment);
+    write(tx, UPDATE, &mut appointment, Some(current.revision), &bookings, &modifications).await?;
+    Ok(appointment)
+}
+
+/// Ends a wish that Cal.com refused: the row stays, in state `failed`, and its claims are freed.
+///
+/// # Errors
+/// When Postgres is away, or the row changed since it was loaded.
+pub async fn fail(tx: &mut CompanyTx, current: &Appointment) -> Result<Appointment, StoreError> {
+    let mut appointment = current.clone();
+    "failed".clone_into(&mut appointment.status);
+    appointment.revision = current.revision + 1;
+    write(tx, UPDATE, &mut appointment, Some(current.revision), &[], &[]).await?;
+    Ok(appointment)
+}
+
+fn booking_rows(chain: &Chain, folded: &Folded, appointment: &Appointment, provider_account_id: Uuid) -> Vec<Value> {
+    folded
+        .changed
+        .iter()
+        .filter_map(|uid| chain.booking(uid))
+        .filter_map(|booking| serde_json::to_value(booking).ok())
+        .map(|mut row| {
+            row["company_id"] = json!(appointment.company_id);
+            row["appointment_id"] = json!(appointment.id);
+            row["provider_account_id"] = json!(provider_account_id);
+            row
+        })
+        .collect()
+}
+
+fn modification_rows(modifications: &[Modification], appointment: &Appointment) -> Vec<Value> {
+    modifications
+        .iter()
+        .filter_map(|modification| serde_json::to_value(modification).ok())
+        .map(|mut row| {
+            row["id"] = json!(Uuid::now_v7());
+            row["company_id"] = json!(appointment.company_id);
+            row["appointment_id"] = json!(appointment.id);
+            row["customer_id"] = json!(appointment.customer_id);
+            row
+        })
+        .collect()
+}
+
+/// What follows the appointment's own row, in the same statement: its uids, its modifications, and its claim on time.
+/// $1 appointment, $2 expected revision, $3 bookings, $4 modifications.
+macro_rules! with_details {
+    ($appointment:literal) => {
+        concat!(
+            "WITH input AS (SELECT * FROM jsonb_populate_record(NULL::appointments, $1)), written AS (",
+            $appointment,
+            " RETURNING id, company_id, number, customer_id, staff_id, service_id, starts_at, ends_at, status),
+            bookings AS (
+                INSERT INTO calcom_bookings AS k (company_id, uid, appointment_id, provider_account_id, predecessor_uid, state, placeholder, sequence, provider_updated_at,
+                    fact_hash, starts_at, ends_at, event_type_id, booking_id, host_user_id, seats_per_slot, no_show, requested_at, accepted_at, opened_at, opened_by,
+                    opened_source, opened_by_user_id, opened_call_id, closed_at, closed_by, closed_source, closed_by_user_id, closed_call_id, closed_reason)
+                SELECT b.company_id, b.uid, b.appointment_id, b.provider_account_id, b.predecessor_uid, b.state, b.placeholder, b.sequence, b.provider_updated_at,
+                    b.fact_hash, b.starts_at, b.ends_at, b.event_type_id, b.booking_id, b.host_user_id, b.seats_per_slot, b.no_show, b.requested_at, b.accepted_at,
+                    b.opened_at, b.opened_by, b.opened_source, b.opened_by_user_id, b.opened_call_id, b.closed_at, b.closed_by, b.closed_source, b.closed_by_user_id,
+                    b.closed_call_id, b.closed_reason
+                FROM jsonb_populate_recordset(NULL::calcom_bookings, $3) b, written
+                ON CONFLICT (company_id, uid) DO UPDATE SET predecessor_uid = excluded.predecessor_uid, state = excluded.state, placeholder = excluded.placeholder,
+                    sequence = excluded.sequence, provider_updated_at = excluded.provider_updated_at, fact_hash = excluded.fact_hash, starts_at = excluded.starts_at,
+                    ends_at = excluded.ends_at, event_type_id = excluded.event_type_id, booking_id = excluded.booking_id, host_user_id = excluded.host_user_id,
+                    seats_per_slot = excluded.seats_per_slot, no_show = excluded.no_show, requested_at = excluded.requested_at, accepted_at = excluded.accepted_at,
+                    opened_at = excluded.opened_at, opened_by = excluded.opened_by, opened_source = excluded.opened_source,
+                    opened_by_user_id = excluded.opened_by_user_id, opened_call_id = excluded.opened_call_id, closed_at = excluded.closed_at,
+                    closed_by = excluded.closed_by, closed_source = excluded.closed_source, closed_by_user_id = excluded.closed_by_user_id,
+                    closed_call_id = excluded.closed_call_id, closed_reason = excluded.closed_reason
+            ),
+            modifications AS (
+                INSERT INTO appointment_modifications (id, company_id, appointment_id, customer_id, kind, previous_starts_at, new_starts_at, actor, source, user_id,
+                    call_id, intent_id, message_id, calcom_uid, reason, occurred_at)
+                SELECT m.id, m.company_id, m.appointment_id, m.customer_id, m.kind, m.previous_starts_at, m.new_starts_at, m.actor, m.source, m.user_id, m.call_id,
+                    m.intent_id, m.message_id, m.calcom_uid, m.reason, m.occurred_at
+                FROM jsonb_populate_recordset(NULL::appointment_modifications, $4) m, written
+                ON CONFLICT (company_id, calcom_uid, kind) WHERE calcom_uid IS NOT NULL DO NOTHING
+            ),
+            freed AS (
+                DELETE FROM slot_claims c USING written w
+                WHERE c.company_id = w.company_id AND c.appointment_id = w.id AND w.status <> 'requested'
+                  AND (w.status NOT IN ('pending', 'booked') OR (c.during <> tstzrange(w.starts_at, w.ends_at)
+                       AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.company_id = w.company_id AND i.appointment_id = w.id AND i.op = 'reschedule'
+                                       AND i.state IN ('waiting', 'recorded', 'sent', 'unknown') AND i.starts_at = lower(c.during))))
+            ),
+            claimed AS (
+                INSERT INTO slot_claims (id, company_id, resource, during, kind, holder, appointment_id)
+                SELECT gen_random_uuid(), w.company_id,
+                       coalesce('staff/' || w.staff_id, 'event_type/' || (SELECT s.calcom_event_type_id FROM services s WHERE s.company_id = w.company_id AND s.id = w.service_id)),
+                       tstzrange(w.starts_at, w.ends_at), 'external', w.id, w.id
+                FROM written w
+                WHERE w.status IN ('pending', 'booked') AND (w.staff_id IS NOT NULL OR w.service_id IS NOT NULL)
+                  AND NOT EXISTS (SELECT 1 FROM slot_claims c WHERE c.company_id = w.company_id AND c.appointment_id = w.id AND c.during = tstzrange(w.starts_at, w.ends_at))
+            ),
+            reviewed AS (
+                INSERT INTO reviews (id, company_id, subject, reason, appointment_id, details, dedup_key)
+                SELECT gen_random_uuid(), w.company_id, 'appointment', 'overlap', w.id, jsonb_build_object('other_appointment_id', c.appointment_id),
+                       'overlap/' || least(w.id::text, c.appointment_id::text) || '/' || greatest(w.id::text, c.appointment_id::text)
+                FROM written w
+                JOIN slot_claims c ON c.company_id = w.company_id AND c.resource = 'staff/' || w.staff_id AND c.appointment_id <> w.id
+                    AND lower(c.during) < w.ends_at AND lower(c.during) > w.starts_at - interval '1 day' AND upper(c.during) > w.starts_at
+                WHERE w.status IN ('pending', 'booked')
+                ON CONFLICT (company_id, dedup_key) DO NOTHING
+            )
+            SELECT number FROM written"
+        )
+    };
+}
+
+const INSERT: &str = with_details!(
+    "INSERT INTO appointments (id, company_id, number, branch_id, customer_id, service_id, staff_id, call_id, status, starts_at, ends_at, time_zone, name_given, notes,
+        calcom_uid, revision, rescheduled_count, created_by, booking_source, booked_by_user_id, rescheduled_at, rescheduled_by, rescheduled_by_user_id,
+        reschedule_source, previous_starts_at, cancelled_at, cancelled_by, cancelled_by_user_id, cancellation_source, cancellation_reason)
+    SELECT id, company_id, next_number('appointment', company_id), branch_id, customer_id, service_id, staff_id, call_id, status, starts_at, ends_at, time_zone, name_given,
+        notes, calcom_uid, revision, rescheduled_count, created_by, booking_source, booked_by_user_id, rescheduled_at, rescheduled_by, rescheduled_by_user_id,
+        reschedule_source, previous_starts_at, cancelled_at, cancelled_by, cancelled_by_user_id, cancellation_source, cancellation_reason
+    FROM input WHERE $2::integer IS NULL"
+);
+
+const UPDATE: &str = with_details!(
+    "UPDATE appointments a SET customer_id = n.customer_id, service_id = n.service_id, staff_id = n.staff_id, status = n.status, starts_at = n.starts_at,
+        ends_at = n.ends_at, calcom_uid = n.calcom_uid, revision = n.revision, rescheduled_count = n.rescheduled_count, rescheduled_at = n.rescheduled_at,
+        rescheduled_by = n.rescheduled_by, rescheduled_by_user_id = n.rescheduled_by_user_id, reschedule_source = n.reschedule_source,
+        previous_starts_at = n.previous_starts_at, cancelled_at = n.cancelled_at, cancelled_by = n.cancelled_by, cancelled_by_user_id = n.cancelled_by_user_id,
+        cancellation_source = n.cancellation_source, cancellation_reason = n.cancellation_reason, updated_at = now()
+    FROM (SELECT * FROM input) n WHERE a.company_id = n.company_id AND a.id = n.id AND a.revision = $2"
+);
+
+async fn write(
+    tx: &mut CompanyTx,
+    statement: &'static str,
+    appointment: &mut Appointment,
+    expected_revision: Option<i32>,
+    bookings: &[Value],
+    modifications: &[Value],
+) -> Result<(), StoreError> {
+    let row = sqlx::query(statement)
+        .bind(sqlx::types::Json(&*appointment))
+        .bind(expected_revision)
+        .bind(sqlx::types::Json(bookings))
+        .bind(sqlx::types::Json(modifications))
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(failed("write an appointment"))?
+        .ok_or(StoreError::Changed { table: "appointments" })?;
+    appointment.number = row.try_get("number").map_err(failed("read an appointment's number"))?;
+    Ok(())
+}
+
+/// An appointment by its key, locked until the transaction ends.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn locked(tx: &mut CompanyTx, id: Uuid) -> Result<Option<Appointment>, StoreError> {
+    let company_id = tx.company_id();
+    let row: Option<Value> = sqlx::query_scalar("SELECT to_jsonb(a) FROM appointments a WHERE company_id = $1 AND id = $2 FOR UPDATE")
+        .bind(company_id)
+        .bind(id)
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(failed("lock an appointment"))?;
+    row.map(parse).transpose()
+}
+
+/// A customer's appointments that lie ahead and can still be changed, soonest first (at most 20: more is not said on the phone).
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn upcoming_of(tx: &mut CompanyTx, customer_id: Uuid, now: DateTime<Utc>) -> Result<Vec<Appointment>, StoreError> {
+    let company_id = tx.company_id();
+    let rows: Vec<Value> = sqlx::query_scalar(
+        "SELECT to_jsonb(a) FROM appointments a
+         WHERE company_id = $1 AND customer_id = $2 AND starts_at > $3 AND status IN ('requested', 'pending', 'booked', 'reschedule_requested')
+         ORDER BY starts_at, id LIMIT 20",
+    )
+    .bind(company_id)
+    .bind(customer_id)
+    .bind(now)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(failed("list a customer's appointments"))?;
+    rows.into_iter().map(parse).collect()
+}
+
+pub(crate) fn parse(row: Value) -> Result<Appointment, StoreError> {
+    serde_json::from_value(row).map_err(|_| StoreError::BadRow { table: "appointments", column: "row" })
+}

@@ -1,0 +1,92 @@
+//! Who a customer is, decided in one place: by phone inside the company, else by e-mail, else new. Anonymous callers are always new (incidents 43, 44, 52).
+
+use sqlx::Row;
+use uuid::Uuid;
+
+use crate::domain::phone::E164;
+use crate::store::tx::CompanyTx;
+use crate::store::{StoreError, failed};
+
+/// What is known of a person who calls or books.
+#[derive(Clone, Debug, Default)]
+pub struct CustomerHint<'a> {
+    pub phone: Option<&'a E164>,
+    pub email: Option<&'a str>,
+    /// Used only if the customer is new or has no name yet: a call never overwrites a name (incident 48).
+    pub name: Option<&'a str>,
+    /// Which path made the customer, if it is new.
+    pub source: &'a str,
+}
+
+/// The customer of that hint, made if there is none.
+///
+/// # Errors
+/// When Postgres is away or refuses the row.
+pub async fn resolve(tx: &mut CompanyTx, hint: &CustomerHint<'_>) -> Result<Uuid, StoreError> {
+    let company_id = tx.company_id();
+    let email = hint.email.map(str::trim).filter(|email| !email.is_empty());
+    let statement = match (hint.phone, email) {
+        (Some(_), _) => {
+            "INSERT INTO customers (id, company_id, phone, email, name, source) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (company_id, phone) WHERE phone IS NOT NULL DO UPDATE SET
+                 name = coalesce(customers.name, excluded.name), email = coalesce(customers.email, excluded.email)
+             RETURNING id"
+        }
+        (None, Some(_)) => {
+            "WITH known AS (SELECT id FROM customers WHERE company_id = $2 AND lower(email) = lower($4) ORDER BY created_at, id LIMIT 1),
+             made AS (INSERT INTO customers (id, company_id, phone, email, name, source)
+                 SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT 1 FROM known)
+                 ON CONFLICT (company_id, lower(email)) WHERE phone IS NULL AND email IS NOT NULL DO UPDATE SET name = coalesce(customers.name, excluded.name)
+                 RETURNING id)
+             SELECT id FROM known UNION ALL SELECT id FROM made LIMIT 1"
+        }
+        (None, None) => "INSERT INTO customers (id, company_id, phone, email, name, source, anonymous) VALUES ($1, $2, $3, $4, $5, $6, true) RETURNING id",
+    };
+    let row = sqlx::query(statement)
+        .bind(Uuid::now_v7())
+        .bind(company_id)
+        .bind(hint.phone.map(E164::as_str))
+        .bind(email)
+        .bind(hint.name.map(str::trim).filter(|name| !name.is_empty()))
+        .bind(hint.source)
+        .fetch_one(tx.connection())
+        .await
+        .map_err(failed("resolve a customer"))?;
+    row.try_get("id").map_err(failed("read a customer"))
+}
+
+/// The customer with that phone in this company, if there is one.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn by_phone(tx: &mut CompanyTx, phone: &E164) -> Result<Option<Uuid>, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_scalar("SELECT id FROM customers WHERE company_id = $1 AND phone = $2")
+        .bind(company_id)
+        .bind(phone.as_str())
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(failed("find a customer by phone"))
+}
+
+/// What Cal.com must be told of an attendee.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Contact {
+    pub name: Option<String>,
+    pub phone: Option<String>,
+    pub email: Option<String>,
+}
+
+/// Name, phone and e-mail of a customer.
+///
+/// # Errors
+/// When Postgres is away or the customer is not of this company.
+pub async fn contact(tx: &mut CompanyTx, customer_id: Uuid) -> Result<Contact, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_as("SELECT name, phone, email FROM customers WHERE company_id = $1 AND id = $2")
+        .bind(company_id)
+        .bind(customer_id)
+        .fetch_one(tx.connection())
+        .await
+        .map_err(failed("read a customer's contact"))
+}

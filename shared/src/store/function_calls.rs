@@ -1,0 +1,177 @@
+//! One row per wish that a caller uttered through a function: its result, and what the caller was told. A repeated wish gets the stored answer (incident 28).
+
+use serde_json::Value;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::envelope::ReplyTo;
+use crate::store::tx::CompanyTx;
+use crate::store::{StoreError, failed};
+
+/// A wish as it arrives.
+#[derive(Clone, Debug)]
+pub struct Wish<'a> {
+    pub call_id: Uuid,
+    pub function: &'a str,
+    /// The tool call's id, or the hash of the arguments where Retell names none.
+    pub dedup_key: &'a str,
+    /// Hash of function and normalised arguments.
+    pub wish_hash: &'a [u8],
+    pub message_id: &'a str,
+}
+
+/// A stored wish.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct FunctionCall {
+    pub id: Uuid,
+    pub call_id: Uuid,
+    pub state: String,
+    pub success: Option<bool>,
+    pub result: Option<Value>,
+    pub appointment_id: Option<Uuid>,
+    pub told: Option<String>,
+}
+
+/// What became of a wish.
+#[derive(Clone, Debug)]
+pub enum Claim {
+    /// It is new: carry it out.
+    New(Uuid),
+    /// Its answer is stored and still true: say it again.
+    Answered(Value),
+    /// It is being carried out: wait for its result.
+    Running(Uuid),
+}
+
+/// Claims a wish, or finds what is stored of it. A stored success holds while the appointment is at the revision it names; a failure is said again to the same tool
+/// call, and to a repeated wish within 15 s (architecture section 6, Answers).
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn claim(tx: &mut CompanyTx, wish: &Wish<'_>) -> Result<Claim, StoreError> {
+    let company_id = tx.company_id();
+    let known: Option<(Uuid, String, Option<Value>)> = sqlx::query_as(
+        "SELECT f.id, f.state, f.result FROM function_calls f
+         LEFT JOIN appointments a ON a.company_id = f.company_id AND a.id = f.appointment_id
+         WHERE f.company_id = $1 AND f.call_id = $2
+           AND (f.dedup_key = $3 OR (f.wish_hash = $4 AND (f.state = 'running' OR (f.success AND a.revision = f.appointment_revision)
+                                                         OR (NOT f.success AND f.finished_at > frontdesk_now() - interval '15 seconds'))))
+         ORDER BY f.dedup_key = $3 DESC, f.created_at DESC LIMIT 1",
+    )
+    .bind(company_id)
+    .bind(wish.call_id)
+    .bind(wish.dedup_key)
+    .bind(wish.wish_hash)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed("find a function call"))?;
+    match known {
+        Some((_, _, Some(result))) => return Ok(Claim::Answered(result)),
+        Some((id, ..)) => return Ok(Claim::Running(id)),
+        None => {}
+    }
+    let id = Uuid::now_v7();
+    sqlx::query("INSERT INTO function_calls (id, company_id, call_id, function, dedup_key, wish_hash, message_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, frontdesk_now())")
+        .bind(id)
+        .bind(company_id)
+        .bind(wish.call_id)
+        .bind(wish.function)
+        .bind(wish.dedup_key)
+        .bind(wish.wish_hash)
+        .bind(wish.message_id)
+        .execute(tx.connection())
+        .await
+        .map_err(failed("record a function call"))?;
+    Ok(Claim::New(id))
+}
+
+/// Adds a request that waits for the result.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn wait_for(tx: &mut CompanyTx, function_call_id: Uuid, to: &ReplyTo) -> Result<(), StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query(
+        "INSERT INTO reply_waiters (id, company_id, function_call_id, reply_queue, correlation_id, expires_at) VALUES ($1, $2, $3, $4, $5, frontdesk_now() + interval '1 minute')",
+    )
+    .bind(Uuid::now_v7())
+    .bind(company_id)
+    .bind(function_call_id)
+    .bind(&to.queue)
+    .bind(to.correlation_id)
+    .execute(tx.connection())
+    .await
+    .map_err(failed("record a waiting request"))?;
+    Ok(())
+}
+
+/// Makes a result final and replies to everybody who waits for it after the commit. `None`: it was final already.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn finish(
+    tx: &mut CompanyTx,
+    function_call_id: Uuid,
+    success: bool,
+    result: &Value,
+    appointment: Option<(Uuid, i32)>,
+) -> Result<Option<FunctionCall>, StoreError> {
+    let company_id = tx.company_id();
+    let finished: Option<FunctionCall> = sqlx::query_as(
+        "UPDATE function_calls SET state = 'final', success = $3, result = $4, appointment_id = $5, appointment_revision = $6, finished_at = frontdesk_now()
+         WHERE company_id = $1 AND id = $2 AND state = 'running' RETURNING id, call_id, state, success, result, appointment_id, told",
+    )
+    .bind(company_id)
+    .bind(function_call_id)
+    .bind(success)
+    .bind(result)
+    .bind(appointment.map(|(id, _)| id))
+    .bind(appointment.map(|(_, revision)| revision))
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed("finish a function call"))?;
+    if finished.is_some() {
+        let waiters: Vec<(String, Uuid)> =
+            sqlx::query_as("DELETE FROM reply_waiters WHERE company_id = $1 AND function_call_id = $2 RETURNING reply_queue, correlation_id")
+                .bind(company_id)
+                .bind(function_call_id)
+                .fetch_all(tx.connection())
+                .await
+                .map_err(failed("take the waiting requests"))?;
+        let body = result.to_string().into_bytes();
+        for (queue, correlation_id) in waiters {
+            tx.reply(ReplyTo { queue, correlation_id }, body.clone());
+        }
+    }
+    Ok(finished)
+}
+
+/// Notes that the caller heard the fallback sentence instead of the result. The wish, if it is known yet.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn missed(tx: &mut CompanyTx, message_id: &str, sentence: &str) -> Result<Option<FunctionCall>, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_as(
+        "UPDATE function_calls SET told = 'missed', told_sentence = $3 WHERE company_id = $1 AND message_id = $2
+         RETURNING id, call_id, state, success, result, appointment_id, told",
+    )
+    .bind(company_id)
+    .bind(message_id)
+    .bind(sentence)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed("note a missed answer"))
+}
+
+/// The company of a wish that arrived with that message, from the stored events; `None` until a role has begun with it.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn company_of_message(pool: &PgPool, message_id: &str) -> Result<Option<Uuid>, StoreError> {
+    sqlx::query_scalar("SELECT company_id FROM events WHERE message_id = $1 AND company_id IS NOT NULL LIMIT 1")
+        .bind(message_id)
+        .fetch_optional(pool)
+        .await
+        .map_err(failed("find a function call's company"))
+}

@@ -1,0 +1,62 @@
+//! What a company offers, for the functions that name it: service → duration, event type, the people who do it, the credential that carries it.
+
+use uuid::Uuid;
+
+use crate::store::tx::CompanyTx;
+use crate::store::{StoreError, failed};
+
+/// A service with what a booking of it needs.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Service {
+    pub id: Uuid,
+    pub branch_id: Option<Uuid>,
+    pub name: String,
+    pub synonyms: Vec<String>,
+    pub duration_minutes: i32,
+    pub calcom_event_type_id: Option<i64>,
+    pub seats_per_slot: i32,
+    pub minimum_notice_minutes: i32,
+    pub is_default: bool,
+    /// The live credential of the service's account; without one nothing can be booked.
+    pub credential_id: Option<Uuid>,
+    /// Who does it, in a stable order.
+    pub staff_ids: Vec<Uuid>,
+}
+
+/// The active services of a branch (at most 200, more is not a phone menu).
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn of_branch(tx: &mut CompanyTx, branch_id: Uuid) -> Result<Vec<Service>, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_as(
+        "SELECT s.id, s.branch_id, s.name, s.synonyms, s.duration_minutes, s.calcom_event_type_id, s.seats_per_slot, s.minimum_notice_minutes, s.is_default,
+                (SELECT c.id FROM credentials c WHERE c.provider_account_id = s.provider_account_id AND c.disabled_at IS NULL) AS credential_id,
+                ARRAY(SELECT m.staff_id FROM service_staff m WHERE m.company_id = s.company_id AND m.service_id = s.id ORDER BY m.staff_id) AS staff_ids
+         FROM services s WHERE s.company_id = $1 AND s.active AND (s.branch_id IS NULL OR s.branch_id = $2) ORDER BY s.name, s.id LIMIT 200",
+    )
+    .bind(company_id)
+    .bind(branch_id)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(failed("list a branch's services"))
+}
+
+/// One service by its key.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn by_id(tx: &mut CompanyTx, id: Uuid) -> Result<Option<Service>, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_as(
+        "SELECT s.id, s.branch_id, s.name, s.synonyms, s.duration_minutes, s.calcom_event_type_id, s.seats_per_slot, s.minimum_notice_minutes, s.is_default,
+                (SELECT c.id FROM credentials c WHERE c.provider_account_id = s.provider_account_id AND c.disabled_at IS NULL) AS credential_id,
+                ARRAY(SELECT m.staff_id FROM service_staff m WHERE m.company_id = s.company_id AND m.service_id = s.id ORDER BY m.staff_id) AS staff_ids
+         FROM services s WHERE s.company_id = $1 AND s.id = $2",
+    )
+    .bind(company_id)
+    .bind(id)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed("read a service"))
+}

@@ -1,0 +1,379 @@
+//! Typed arguments of the phone functions, by their German and English names.
+//!
+//! A language model filled them in, so: identity is never read here, an unresolved `{{template}}` counts as not given, and only exact dates and times
+//! are accepted – vague ones are [`ArgumentError::NotExact`], never a guess (incident 62). Whether a date is sensible (past, too far) is the domain's
+//! question. Names: domain reference section 2.2.
+
+mod when;
+
+use std::fmt;
+
+use chrono::{NaiveDate, NaiveTime};
+use serde_json::{Map, Value};
+
+use super::lenient;
+use crate::telemetry::Masked;
+
+pub use when::Moment;
+
+/// Names, addresses, numbers: a longer one is not one.
+const SHORT_CHARS_MAX: usize = 200;
+/// Notes and reasons are cut here: Cal.com and our tables hold no novels.
+const LONG_CHARS_MAX: usize = 1_000;
+
+const DATE: &[&str] = &["date", "datum", "appointment_date", "termin_datum", "booking_date"];
+const TIME: &[&str] = &["time", "uhrzeit", "appointment_time", "booking_time"];
+const DATETIME: &[&str] = &["datetime", "date_time", "appointment_datetime", "start", "start_time", "starts_at"];
+const NEW_DATE: &[&str] = &["new_date", "new_datum", "neues_datum", "neuer_tag"];
+const NEW_TIME: &[&str] = &["new_time", "new_uhrzeit", "neue_uhrzeit"];
+const NEW_DATETIME: &[&str] = &["new_datetime", "new_start", "new_start_time"];
+const OLD_DATE: &[&str] = &["old_date", "old_datum", "altes_datum", "current_date", "original_date"];
+const OLD_TIME: &[&str] = &["old_time", "old_uhrzeit", "alte_uhrzeit", "original_time"];
+const OLD_DATETIME: &[&str] = &["old_datetime", "old_start", "original_datetime"];
+const CUSTOMER_NAME: &[&str] = &["customer_name", "name", "kundenname", "kunde", "full_name"];
+const CUSTOMER_EMAIL: &[&str] = &["customer_email", "email", "e_mail", "email_address"];
+const CUSTOMER_PHONE: &[&str] = &["customer_phone", "telefonnummer", "phone_number", "phone", "telefon"];
+const SERVICE: &[&str] = &["service_name", "dienstleistung", "service", "leistung", "service_id"];
+const STAFF: &[&str] = &["preferred_staff_id", "mitarbeiter", "mitarbeiter_wunsch", "preferred_staff", "staff_name", "staff", "staff_id"];
+const REASON: &[&str] = &["reason", "grund", "cancellation_reason", "reschedule_reason", "stornierungsgrund"];
+const NOTES: &[&str] = &["notes", "notizen", "bemerkung", "anmerkung", "note"];
+const CONFIRM: &[&str] = &["bestaetigung", "bestätigung", "confirm", "confirm_reschedule", "confirmation"];
+const APPOINTMENT: &[&str] = &["appointment_id", "termin_id", "appointment_number", "terminnummer"];
+const DURATION: &[&str] = &["duration", "dauer", "duration_minutes"];
+
+/// An argument that cannot be used. Names the argument, never its value: the value is a caller's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentError {
+    #[error("the argument {argument} is missing")]
+    Missing { argument: &'static str },
+    #[error("the argument {argument} is not usable")]
+    Invalid { argument: &'static str },
+    /// A vague or incomplete expression of time: ask back.
+    #[error("the argument {argument} is not an exact date or time")]
+    NotExact { argument: &'static str },
+}
+
+impl ArgumentError {
+    /// The canonical name of the argument.
+    #[must_use]
+    pub const fn argument(&self) -> &'static str {
+        match self {
+            Self::Missing { argument } | Self::Invalid { argument } | Self::NotExact { argument } => argument,
+        }
+    }
+}
+
+/// The caller's consent: three values (incident 80). `Unsaid` means "check, and ask if it is possible".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    Yes,
+    No,
+    Unsaid,
+}
+
+/// The arguments of one function call.
+#[derive(Clone, Default, PartialEq)]
+pub struct Arguments(Map<String, Value>);
+
+impl Arguments {
+    #[must_use]
+    pub const fn new(arguments: Map<String, Value>) -> Self {
+        Self(arguments)
+    }
+
+    /// As they came, for storing and hashing.
+    #[must_use]
+    pub const fn as_map(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// The first of these names that carries a value: not null, not blank, not a word for nothing, not an unresolved template.
+    fn value(&self, names: &[&str]) -> Option<&Value> {
+        names.iter().filter_map(|name| self.0.get(*name)).find(|value| match value {
+            Value::Null => false,
+            Value::String(text) => !is_placeholder(text),
+            _ => true,
+        })
+    }
+
+    fn short_text(&self, names: &[&'static str]) -> Result<Option<String>, ArgumentError> {
+        let argument = names[0];
+        let Some(value) = self.value(names) else {
+            return Ok(None);
+        };
+        let text = lenient::text_of(value).map(|text| clean(&text)).ok_or(ArgumentError::Invalid { argument })?;
+        if text.chars().count() > SHORT_CHARS_MAX {
+            return Err(ArgumentError::Invalid { argument });
+        }
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    fn long_text(&self, names: &[&'static str]) -> Option<Masked<String>> {
+        let text = clean(&lenient::text_of(self.value(names)?)?);
+        Some(text.chars().take(LONG_CHARS_MAX).collect::<String>()).filter(|text| !text.is_empty()).map(Masked::new)
+    }
+
+    fn exact_date(&self, names: &[&'static str]) -> Result<Option<NaiveDate>, ArgumentError> {
+        self.value(names).map(|value| when::exact_date(names[0], value)).transpose()
+    }
+
+    fn exact_time(&self, names: &[&'static str]) -> Result<Option<NaiveTime>, ArgumentError> {
+        self.value(names).map(|value| when::exact_time(names[0], value)).transpose()
+    }
+
+    /// One datetime, or a date and a time. Half of it is an error: a missing time is never filled in (incident 62).
+    fn moment(&self, datetime: &[&'static str], date: &[&'static str], time: &[&'static str]) -> Result<Option<Moment>, ArgumentError> {
+        if let Some(value) = self.value(datetime) {
+            return when::exact_moment(datetime[0], value).map(Some);
+        }
+        match (self.exact_date(date)?, self.exact_time(time)?) {
+            (Some(date), Some(time)) => Ok(Some(Moment::Local(date.and_time(time)))),
+            (Some(_), None) => Err(ArgumentError::Missing { argument: time[0] }),
+            (None, Some(_)) => Err(ArgumentError::Missing { argument: date[0] }),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The wished start of a booking; for a cancellation the start of the appointment meant.
+    ///
+    /// # Errors
+    /// Half given, vague, or no such date or time.
+    pub fn start(&self) -> Result<Option<Moment>, ArgumentError> {
+        self.moment(DATETIME, DATE, TIME)
+    }
+
+    /// The new start of a reschedule.
+    ///
+    /// # Errors
+    /// Half given, vague, or no such date or time.
+    pub fn new_start(&self) -> Result<Option<Moment>, ArgumentError> {
+        self.moment(NEW_DATETIME, NEW_DATE, NEW_TIME)
+    }
+
+    /// The old start of a reschedule, if both parts are told. With the date alone use [`Self::old_date`] and look whether only one appointment fits.
+    ///
+    /// # Errors
+    /// Half given, vague, or no such date or time.
+    pub fn old_start(&self) -> Result<Option<Moment>, ArgumentError> {
+        self.moment(OLD_DATETIME, OLD_DATE, OLD_TIME)
+    }
+
+    /// # Errors
+    /// Vague, or no such date.
+    pub fn date(&self) -> Result<Option<NaiveDate>, ArgumentError> {
+        self.exact_date(DATE)
+    }
+
+    /// # Errors
+    /// Vague, or no such time.
+    pub fn time(&self) -> Result<Option<NaiveTime>, ArgumentError> {
+        self.exact_time(TIME)
+    }
+
+    /// # Errors
+    /// Vague, or no such date.
+    pub fn old_date(&self) -> Result<Option<NaiveDate>, ArgumentError> {
+        self.exact_date(OLD_DATE)
+    }
+
+    /// # Errors
+    /// Vague, or no such time.
+    pub fn old_time(&self) -> Result<Option<NaiveTime>, ArgumentError> {
+        self.exact_time(OLD_TIME)
+    }
+
+    /// The name as spoken; whether it can be a name is the domain's question (incident 49).
+    ///
+    /// # Errors
+    /// Not a text, or too long to be a name.
+    pub fn customer_name(&self) -> Result<Option<Masked<String>>, ArgumentError> {
+        self.short_text(CUSTOMER_NAME).map(|text| text.map(Masked::new))
+    }
+
+    /// # Errors
+    /// Not a text, or too long.
+    pub fn customer_email(&self) -> Result<Option<Masked<String>>, ArgumentError> {
+        self.short_text(CUSTOMER_EMAIL).map(|text| text.map(Masked::new))
+    }
+
+    /// A number the caller told. Not the caller's identity: that is the number they call from.
+    ///
+    /// # Errors
+    /// Not a text, or too long.
+    pub fn customer_phone(&self) -> Result<Option<Masked<String>>, ArgumentError> {
+        self.short_text(CUSTOMER_PHONE).map(|text| text.map(Masked::new))
+    }
+
+    /// The service by name or id, as told.
+    ///
+    /// # Errors
+    /// Not a text, or too long.
+    pub fn service(&self) -> Result<Option<String>, ArgumentError> {
+        self.short_text(SERVICE)
+    }
+
+    /// The staff member by name or id, as told: never substitute silently (incident 55).
+    ///
+    /// # Errors
+    /// Not a text, or too long.
+    pub fn staff(&self) -> Result<Option<Masked<String>>, ArgumentError> {
+        self.short_text(STAFF).map(|text| text.map(Masked::new))
+    }
+
+    /// The number of an appointment as told. A hint to be checked against the caller's own appointments, never a proof.
+    #[must_use]
+    pub fn appointment_hint(&self) -> Option<i64> {
+        self.value(APPOINTMENT).and_then(lenient::whole_of)
+    }
+
+    /// Minutes, if the caller wants a certain length.
+    ///
+    /// # Errors
+    /// Not a whole number from 1 to 1440.
+    pub fn duration_minutes(&self) -> Result<Option<u32>, ArgumentError> {
+        let Some(value) = self.value(DURATION) else {
+            return Ok(None);
+        };
+        let minutes = lenient::whole_of(value).filter(|minutes| (1..=1_440).contains(minutes));
+        minutes.and_then(|minutes| u32::try_from(minutes).ok()).map(Some).ok_or(ArgumentError::Invalid { argument: DURATION[0] })
+    }
+
+    /// Why, in the caller's words; cut at 1000 characters.
+    #[must_use]
+    pub fn reason(&self) -> Option<Masked<String>> {
+        self.long_text(REASON)
+    }
+
+    /// What else the business should know; cut at 1000 characters.
+    #[must_use]
+    pub fn notes(&self) -> Option<Masked<String>> {
+        self.long_text(NOTES)
+    }
+
+    /// Whether the caller agreed. Null, absent and anything unclear are `Unsaid` (incident 80).
+    #[must_use]
+    pub fn confirmation(&self) -> Confirmation {
+        let word = match self.value(CONFIRM) {
+            Some(Value::Bool(true)) => return Confirmation::Yes,
+            Some(Value::Bool(false)) => return Confirmation::No,
+            Some(Value::String(word)) => word.trim().to_lowercase(),
+            _ => return Confirmation::Unsaid,
+        };
+        match word.as_str() {
+            "true" | "ja" | "yes" => Confirmation::Yes,
+            "false" | "nein" | "no" => Confirmation::No,
+            _ => Confirmation::Unsaid,
+        }
+    }
+}
+
+impl fmt::Debug for Arguments {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<_> = self.0.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        // Names come from the agent's configuration; a wild one is shown only in part.
+        let shown: Vec<String> = names.iter().take(20).map(|name| name.chars().take(40).collect()).collect();
+        write!(formatter, "Arguments({})", shown.join(", "))
+    }
+}
+
+/// Blank, a word that models use for nothing, or a template that nobody resolved (incident 65).
+fn is_placeholder(text: &str) -> bool {
+    let text = text.trim();
+    let nothing = ["null", "none", "undefined", "n/a", "nil"].iter().any(|word| text.eq_ignore_ascii_case(word));
+    text.is_empty() || nothing || (text.contains("{{") && text.contains("}}"))
+}
+
+/// One line without control characters and without blanks at its ends.
+fn clean(text: &str) -> String {
+    let spaced: String = text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn arguments(value: Value) -> Arguments {
+        match value {
+            Value::Object(map) => Arguments::new(map),
+            _ => panic!("an object"),
+        }
+    }
+
+    fn local(date: &str, time: &str) -> Moment {
+        Moment::Local(date.parse::<NaiveDate>().unwrap().and_time(time.parse().unwrap()))
+    }
+
+    #[test]
+    fn german_and_english_names_mean_the_same() {
+        let german = arguments(
+            json!({"datum":"22.10.2025","uhrzeit":"10:15","name":"Jörg Müller","telefonnummer":"+4915112345678","dienstleistung":"Herrenhaarschnitt","mitarbeiter":"Rieke","bestaetigung":true}),
+        );
+        let english = arguments(
+            json!({"date":"2025-10-22","time":"10:15","customer_name":"Jörg Müller","customer_phone":"+4915112345678","service_name":"Herrenhaarschnitt","staff":"Rieke","confirm":"yes"}),
+        );
+        for told in [german, english] {
+            assert_eq!(told.start().unwrap(), Some(local("2025-10-22", "10:15:00")));
+            assert_eq!(told.customer_name().unwrap().unwrap().as_str(), "Jörg Müller");
+            assert_eq!(told.customer_phone().unwrap().unwrap().as_str(), "+4915112345678");
+            assert_eq!(told.service().unwrap().unwrap(), "Herrenhaarschnitt");
+            assert_eq!(told.staff().unwrap().unwrap().as_str(), "Rieke");
+            assert_eq!(told.confirmation(), Confirmation::Yes);
+        }
+        let moved = arguments(json!({"old_date":"2025-10-06","old_time":"9:00","new_datum":"07.10.2025","new_uhrzeit":"16:00 Uhr"}));
+        assert_eq!(moved.old_start().unwrap(), Some(local("2025-10-06", "09:00:00")));
+        assert_eq!(moved.new_start().unwrap(), Some(local("2025-10-07", "16:00:00")));
+    }
+
+    /// Incident 62: no date or no time means ask, never a default.
+    #[test]
+    fn half_a_moment_is_never_completed() {
+        assert_eq!(arguments(json!({"date":"2025-10-22"})).start(), Err(ArgumentError::Missing { argument: "time" }));
+        assert_eq!(arguments(json!({"uhrzeit":"10:00"})).start(), Err(ArgumentError::Missing { argument: "date" }));
+        assert_eq!(arguments(json!({})).start(), Ok(None));
+        for vague in ["diese Woche", "morgen", "heute", "15.1", "22.10.", "22.10.25", "next friday"] {
+            let told = arguments(json!({"date": vague, "time": "10:00"}));
+            assert_eq!(told.start(), Err(ArgumentError::NotExact { argument: "date" }), "{vague}");
+        }
+        for vague in ["vormittags", "10", "gegen 10 Uhr", "halb zehn"] {
+            let told = arguments(json!({"date":"2025-10-22","time": vague}));
+            assert_eq!(told.start(), Err(ArgumentError::NotExact { argument: "time" }), "{vague}");
+        }
+    }
+
+    /// Incident 65: unresolved templates; incident 80: null is not false.
+    #[test]
+    fn templates_and_words_for_nothing_count_as_not_given() {
+        for nothing in [json!("{{new_datum}}"), json!("am {{tag}}"), json!(""), json!("  "), json!(null), json!("None"), json!("undefined")] {
+            let told = arguments(json!({"date": nothing, "datum": "2025-10-22", "name": nothing, "bestaetigung": nothing}));
+            assert_eq!(told.date().unwrap(), NaiveDate::from_ymd_opt(2025, 10, 22));
+            assert_eq!(told.customer_name().unwrap(), None);
+            assert_eq!(told.confirmation(), Confirmation::Unsaid);
+        }
+        assert_eq!(arguments(json!({"bestaetigung": false})).confirmation(), Confirmation::No);
+        assert_eq!(arguments(json!({"bestaetigung": "vielleicht"})).confirmation(), Confirmation::Unsaid);
+        assert_eq!(arguments(json!({})).confirmation(), Confirmation::Unsaid);
+    }
+
+    #[test]
+    fn errors_and_debug_name_the_argument_and_never_the_value() {
+        let told = arguments(json!({"customer_name": "Erika".repeat(100), "date": "Erika", "customer_email": {"a": 1}, "duration": "Erika"}));
+        let errors = [told.customer_name().unwrap_err(), told.date().unwrap_err(), told.customer_email().unwrap_err(), told.duration_minutes().unwrap_err()];
+        for error in errors {
+            assert!(!format!("{error} {error:?} {told:?}").contains("Erika"));
+        }
+        assert_eq!(errors[1].argument(), "date");
+    }
+
+    #[test]
+    fn long_words_are_cut_and_control_characters_go() {
+        let told = arguments(json!({"reason": "ä".repeat(2_000), "notes": "eins\r\nzwei\u{0}drei", "service_id": 7, "termin_id": "672"}));
+        assert_eq!(told.reason().unwrap().as_str().chars().count(), 1_000);
+        assert_eq!(told.notes().unwrap().as_str(), "eins zwei drei");
+        assert_eq!(told.service().unwrap().unwrap(), "7");
+        assert_eq!(told.appointment_hint(), Some(672));
+    }
+}

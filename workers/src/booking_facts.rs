@@ -1,0 +1,323 @@
+//! What a fact about a Cal.com booking does to our rows: one way for webhooks of every role, for answers to our own calls, and for what a look finds.
+//!
+//! Echoes are recognised by intent, never by time or by the row's origin (architecture section 8). Not here: parsing, consuming, calling Cal.com.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use shared::domain::booking_chain::{Fact, Happening};
+use shared::domain::phone::E164;
+use shared::domain::provenance::{Actor, Channel, Provenance};
+use shared::envelope::{Kind, Lane, MessageId};
+use shared::store::appointments::{self, Appointment, NewAppointment};
+use shared::store::chains::{self, ChainKey, Loaded};
+use shared::store::customers::{self, CustomerHint};
+use shared::store::intents::{self, Intent, IntentState, NewIntent, Op};
+use shared::store::outbox::OutboxMessage;
+use shared::store::reviews::{self, Finding};
+use shared::store::tx::{CompanyTx, uid_lock};
+use shared::store::{function_calls, services};
+use uuid::Uuid;
+
+use crate::answers;
+use crate::runtime::handler::{Failure, reason};
+
+/// Where a booking that we did not make belongs.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub provider_account_id: Uuid,
+    pub branch_id: Uuid,
+    pub service_id: Uuid,
+    pub time_zone: String,
+}
+
+/// Who booked, as the event says it.
+#[derive(Clone, Debug, Default)]
+pub struct Booker {
+    pub name: Option<String>,
+    pub email: Option<String>,
+    pub phone: Option<E164>,
+}
+
+/// A fact with everything that its effects need.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub fact: Fact,
+    /// The intent token in the booking's metadata.
+    pub token: Option<Uuid>,
+    /// For an answer to our own call.
+    pub intent_id: Option<Uuid>,
+    pub appointment_id: Option<Uuid>,
+    /// The provenance if no intent of ours is behind it.
+    pub external: Provenance,
+    pub booker: Booker,
+    /// `None`: the event does not say where; it can only meet a booking that we know.
+    pub place: Option<Place>,
+    /// A seated event speaks of one seat: it is looked up and reviewed, never believed for the whole booking.
+    pub one_seat: bool,
+    pub series_member: bool,
+    /// The event does not carry our marks (a paid booking): it never founds an appointment.
+    pub needs_known_booking: bool,
+    pub received_at: DateTime<Utc>,
+    pub traceparent: Option<String>,
+}
+
+impl Heard {
+    /// The advisory locks that its transaction holds: all uids of the fact.
+    #[must_use]
+    pub fn locks(&self, company_id: Uuid) -> Vec<i64> {
+        let token = self.token.map(|token| uid_lock(company_id, &token.to_string()));
+        let predecessor = self.fact.predecessor.as_ref().map(|predecessor| uid_lock(company_id, &predecessor.uid));
+        [Some(uid_lock(company_id, &self.fact.uid)), predecessor, token].into_iter().flatten().collect()
+    }
+}
+
+/// The hash of a fact's content: equal for the same fact however it is told.
+#[must_use]
+pub fn fact_hash(happening: Happening, uid: &str, starts_at: DateTime<Utc>, ends_at: DateTime<Utc>, sequence: i32) -> String {
+    let text = format!("{happening:?}/{uid}/{}/{}/{sequence}", starts_at.timestamp(), ends_at.timestamp());
+    hex::encode(&Sha256::digest(text.as_bytes())[..16])
+}
+
+/// Applies a fact. Idempotent.
+///
+/// # Errors
+/// Parks what belongs to nobody; otherwise only what the store says.
+pub async fn apply(tx: &mut CompanyTx, heard: &Heard) -> Result<Option<Appointment>, Failure> {
+    let fact = &heard.fact;
+    let key = ChainKey {
+        uid: &fact.uid,
+        predecessor_uid: fact.predecessor.as_ref().map(|predecessor| predecessor.uid.as_str()),
+        token: heard.token,
+        appointment_id: heard.appointment_id,
+        host_user_id: fact.host_user_id,
+    };
+    let loaded = chains::load(tx, &key).await?;
+    if heard.one_seat && loaded.appointment.is_some() {
+        return one_seat(tx, heard, &loaded).await;
+    }
+    let intent = matching_intent(&loaded.intents, heard);
+    let provenance = intent.map_or_else(|| heard.external.clone(), |intent| provenance_of(intent, heard));
+    let staff_id = loaded.staff_id;
+    let mut chain = loaded.chain.clone();
+    let folded = chain.fold(fact, &provenance);
+    let Some(current) = &loaded.appointment else {
+        return adopt(tx, heard, &loaded, &chain, &folded, &provenance).await.map(Some);
+    };
+    if folded.changed.is_empty() && !intent.is_some_and(|intent| intent.state.is_open()) {
+        return Ok(Some(current.clone()));
+    }
+    let account = account(tx, heard, &loaded).await?;
+    let appointment = appointments::apply(tx, current, staff_id, &chain, &folded, account).await?;
+    if let Some(intent) = intent {
+        confirm(tx, intent, &appointment, fact, heard).await?;
+    }
+    if loaded.split {
+        review(tx, "two_chains", &appointment, &fact.uid).await?;
+    }
+    if heard.series_member {
+        look(tx, heard, &appointment).await?;
+    }
+    Ok(Some(appointment))
+}
+
+async fn adopt(
+    tx: &mut CompanyTx,
+    heard: &Heard,
+    loaded: &Loaded,
+    chain: &shared::domain::booking_chain::Chain,
+    folded: &shared::domain::booking_chain::Folded,
+    provenance: &Provenance,
+) -> Result<Appointment, Failure> {
+    if heard.needs_known_booking {
+        return Err(Failure::retry("booking_not_known_yet"));
+    }
+    let place = heard.place.as_ref().ok_or_else(|| Failure::park(reason::UNKNOWN_BOOKING, "the event names a booking that we do not know, and no event type"))?;
+    let hint = CustomerHint {
+        phone: heard.booker.phone.as_ref(),
+        email: heard.booker.email.as_deref(),
+        name: heard.booker.name.as_deref(),
+        source: provenance.channel.booking_source(),
+    };
+    let customer_id = customers::resolve(tx, &hint).await?;
+    let fact = &heard.fact;
+    let new = NewAppointment {
+        id: Uuid::now_v7(),
+        branch_id: place.branch_id,
+        customer_id,
+        service_id: Some(place.service_id),
+        staff_id: loaded.staff_id,
+        starts_at: fact.starts_at,
+        ends_at: fact.ends_at,
+        time_zone: place.time_zone.clone(),
+        name_given: heard.booker.name.clone(),
+        notes: None,
+    };
+    // whoever moved or cancelled it, the customer booked it
+    let booked_by = Provenance { actor: Actor::Customer, ..provenance.clone() };
+    let appointment = appointments::adopt(tx, new, chain, folded, place.provider_account_id, &booked_by).await?;
+    if heard.one_seat {
+        review(tx, "seated_booking", &appointment, &fact.uid).await?;
+    }
+    Ok(appointment)
+}
+
+/// One seat of a booking that others share: ask Cal.com what is true, and let a human see it (calcom reference 2.8).
+async fn one_seat(tx: &mut CompanyTx, heard: &Heard, loaded: &Loaded) -> Result<Option<Appointment>, Failure> {
+    let Some(appointment) = &loaded.appointment else { return Ok(None) };
+    let known = loaded.chain.booking(&heard.fact.uid);
+    // the first seat's own event, again
+    if known.is_some_and(|booking| booking.fact_hash == heard.fact.hash) {
+        return Ok(Some(appointment.clone()));
+    }
+    review(tx, "seat_changed", appointment, &heard.fact.hash).await?;
+    look(tx, heard, appointment).await?;
+    Ok(Some(appointment.clone()))
+}
+
+/// Our intent behind a fact: by identity of what was asked, never by time. A settled one still explains its late echo.
+fn matching_intent<'a>(intents: &'a [Intent], heard: &Heard) -> Option<&'a Intent> {
+    let fact = &heard.fact;
+    if let Some(id) = heard.intent_id {
+        return intents.iter().find(|intent| intent.id == id);
+    }
+    // what was never sent is not behind anything that happened in Cal.com
+    intents.iter().filter(|intent| !matches!(intent.state, IntentState::Waiting | IntentState::Recorded)).find(|intent| match (intent.op, fact.happening) {
+        (Op::Create, Happening::Accepted | Happening::Requested) => {
+            heard.token == Some(intent.token)
+                && fact.predecessor.is_none()
+                && intent.starts_at == Some(fact.starts_at)
+                && (fact.event_type_id.is_none() || intent.event_type_id == fact.event_type_id)
+        }
+        (Op::Reschedule, Happening::Accepted | Happening::Requested) => {
+            intent.uid.is_some()
+                && (intent.uid.as_deref() == fact.predecessor.as_ref().map(|predecessor| predecessor.uid.as_str()))
+                && intent.starts_at == Some(fact.starts_at)
+        }
+        (Op::Cancel, Happening::Cancelled) => intent.uid.as_deref() == Some(fact.uid.as_str()),
+        _ => false,
+    })
+}
+
+/// The provenance of a change that we asked for: the wish's, with the wish's time, so that echo and answer write the same.
+fn provenance_of(intent: &Intent, heard: &Heard) -> Provenance {
+    Provenance {
+        actor: Actor::parse(&intent.actor).unwrap_or(Actor::Unknown),
+        channel: Channel::parse(&intent.channel).unwrap_or(Channel::Unknown),
+        call_id: intent.call_id,
+        user_id: intent.user_id,
+        intent_id: Some(intent.id),
+        message_id: heard.external.message_id.clone(),
+        occurred_at: intent.created_at,
+    }
+}
+
+/// The intent is fulfilled: settle it, give the caller the answer, let the next one go.
+async fn confirm(tx: &mut CompanyTx, intent: &Intent, appointment: &Appointment, fact: &Fact, heard: &Heard) -> Result<(), Failure> {
+    let uid = if intent.op == Op::Create { Some(fact.uid.as_str()) } else { None };
+    if !intents::settle(tx, intent.id, true, uid, None).await? {
+        return Ok(());
+    }
+    if intent.state == IntentState::Failed {
+        review(tx, "confirmed_after_failure", appointment, &fact.uid).await?;
+    }
+    let answer = match intent.op {
+        Op::Create => answers::booked(appointment),
+        Op::Reschedule => answers::rescheduled(appointment),
+        Op::Cancel => answers::cancelled(appointment),
+        Op::Look => return Ok(()),
+    };
+    finish_function(tx, intent, true, &answer, Some(appointment)).await?;
+    release_next(tx, appointment.id, heard.received_at, intent.traceparent.as_deref()).await
+}
+
+/// Makes the wish's answer final. A caller who heard only the fallback sentence, and whose wish failed, is called back.
+///
+/// # Errors
+/// Only what the store says.
+pub async fn finish_function(tx: &mut CompanyTx, intent: &Intent, success: bool, answer: &Value, appointment: Option<&Appointment>) -> Result<(), Failure> {
+    let Some(function_call_id) = intent.function_call_id else { return Ok(()) };
+    let finished = function_calls::finish(tx, function_call_id, success, answer, appointment.map(|appointment| (appointment.id, appointment.revision))).await?;
+    if finished.is_some_and(|finished| finished.told.as_deref() == Some("missed")) {
+        crate::calls::told_too_late(tx, intent.call_id, Some(intent.appointment_id), success).await?;
+    }
+    Ok(())
+}
+
+/// Makes the appointment's next waiting intent due and rings calcom-sync.
+///
+/// # Errors
+/// Only what the store says.
+pub async fn release_next(tx: &mut CompanyTx, appointment_id: Uuid, now: DateTime<Utc>, traceparent: Option<&str>) -> Result<(), Failure> {
+    if let Some(next) = intents::release_next(tx, appointment_id).await? {
+        ring(tx, next, now, traceparent);
+    }
+    Ok(())
+}
+
+/// The doorbell of calcom-sync: an intent is due. Losing it costs a poll interval.
+pub fn ring(tx: &mut CompanyTx, intent_id: Uuid, now: DateTime<Utc>, traceparent: Option<&str>) {
+    let body = json!({ "intent_id": intent_id }).to_string();
+    let message_id = MessageId::of_own("intent.due", Uuid::now_v7().as_bytes());
+    tx.publish(OutboxMessage::new(message_id, Kind::IntentDue, now, body.into()).traced(traceparent));
+}
+
+async fn account(tx: &mut CompanyTx, heard: &Heard, loaded: &Loaded) -> Result<Uuid, Failure> {
+    if let Some(place) = &heard.place {
+        return Ok(place.provider_account_id);
+    }
+    match loaded.intents.first() {
+        Some(intent) => Ok(chains::provider_account(tx, intent.credential_id).await?),
+        None => Ok(chains::account_of(tx, &heard.fact.uid).await?.unwrap_or_default()),
+    }
+}
+
+/// Asks calcom-sync to read the booking and fold what Cal.com says.
+///
+/// # Errors
+/// Only what the store says.
+pub async fn look(tx: &mut CompanyTx, heard: &Heard, appointment: &Appointment) -> Result<(), Failure> {
+    let Some(service_id) = appointment.service_id else { return Ok(()) };
+    let Some(credential_id) = services::by_id(tx, service_id).await?.and_then(|service| service.credential_id) else { return Ok(()) };
+    let intent = NewIntent {
+        appointment_id: appointment.id,
+        op: Op::Look,
+        lane: Lane::Bulk,
+        credential_id,
+        token: Uuid::now_v7(),
+        uid: Some(&heard.fact.uid),
+        event_type_id: heard.fact.event_type_id,
+        starts_at: None,
+        ends_at: None,
+        actor: Actor::System.literal(),
+        channel: Channel::Reconciled.booking_source(),
+        call_id: None,
+        user_id: None,
+        reason: None,
+        function_call_id: None,
+        request: &json!({}),
+        traceparent: heard.traceparent.as_deref(),
+    };
+    let id = intents::record(tx, &intent).await?;
+    ring(tx, id, heard.received_at, heard.traceparent.as_deref());
+    Ok(())
+}
+
+async fn review(tx: &mut CompanyTx, finding: &str, appointment: &Appointment, key: &str) -> Result<(), Failure> {
+    // a uid is a capability: the key holds its hash
+    let key = hex::encode(&Sha256::digest(key.as_bytes())[..8]);
+    reviews::open(
+        tx,
+        &Finding {
+            subject: "appointment",
+            reason: finding,
+            appointment_id: Some(appointment.id),
+            call_id: None,
+            intent_id: None,
+            details: json!({ "appointment_number": appointment.number }),
+            dedup_key: format!("{finding}/{}/{key}", appointment.id),
+        },
+    )
+    .await?;
+    Ok(())
+}

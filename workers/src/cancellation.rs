@@ -1,0 +1,123 @@
+//! Role `cancellation`: a caller's wish to cancel becomes an intent; a cancellation or rejection made in Cal.com, and the echo of our own, are folded in.
+
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::domain::provenance::{Actor, Channel, cancellation_reason};
+use shared::envelope::{Envelope, Kind, Lane, Role};
+use shared::store::intents::{self, NewIntent, Op};
+use shared::store::tx::CompanyTx;
+use shared::store::{callbacks, services};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::booking_facts::{self, Heard};
+use crate::phone_functions::{self, Begun, FunctionWork, Meant};
+use crate::runtime::{Context, Failure, Handler, Prepared};
+use crate::{answers, calcom_events};
+
+/// The role.
+#[derive(Clone)]
+pub struct Cancellation {
+    pool: PgPool,
+    clock: Clock,
+}
+
+/// Its two kinds of work.
+#[derive(Debug)]
+pub enum Work {
+    Function(Box<FunctionWork>),
+    Calcom(Box<Heard>),
+}
+
+impl Handler for Cancellation {
+    const ROLE: Role = Role::Cancellation;
+    type Work = Work;
+
+    async fn prepare(&self, envelope: &Envelope) -> Result<Prepared<Work>, Failure> {
+        if matches!(envelope.kind, Kind::RetellFunction(_)) {
+            Ok(phone_functions::prepare(&self.pool, envelope).await?.map(|work| Work::Function(Box::new(work))))
+        } else {
+            Ok(calcom_events::prepare(&self.pool, envelope).await?.map(|work| Work::Calcom(Box::new(work))))
+        }
+    }
+
+    async fn handle(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Work) -> Result<(), Failure> {
+        match work {
+            Work::Calcom(heard) => booking_facts::apply(tx, heard).await.map(|_| ()),
+            Work::Function(work) => {
+                let Some(begun) = phone_functions::begin(tx, envelope, work).await? else { return Ok(()) };
+                if let Some(refusal) = self.cancel(tx, envelope, work, &begun).await? {
+                    phone_functions::answer(tx, envelope, &begun, &refusal).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn duplicate(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Work) -> Result<(), Failure> {
+        match work {
+            Work::Function(work) => phone_functions::begin(tx, envelope, work).await.map(|_| ()),
+            Work::Calcom(_) => Ok(()),
+        }
+    }
+}
+
+impl Cancellation {
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self { pool: context.pool, clock: context.clock }
+    }
+
+    /// Records the wish; `Some` is the answer if it cannot be one.
+    async fn cancel(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork, begun: &Begun) -> Result<Option<Value>, Failure> {
+        if work.caller.is_none() {
+            callbacks::promise(tx, Some(begun.call.id), None, "anonymous_change", callbacks::Priority::High).await?;
+            return Ok(Some(answers::anonymous_change()));
+        }
+        let Some(customer_id) = begun.customer_id else { return Ok(Some(answers::no_appointment())) };
+        let (date, time) = match (work.arguments.date(), work.arguments.time()) {
+            (Ok(date), Ok(time)) => (date, time),
+            (Err(error), _) | (_, Err(error)) => return Ok(Some(answers::argument(&error))),
+        };
+        let now = self.clock.now();
+        let appointment = match phone_functions::meant_appointment(tx, work, customer_id, now, date, time).await? {
+            Meant::One(appointment) => appointment,
+            Meant::Answer(answer) => return Ok(Some(answer)),
+        };
+        if phone_functions::too_late(tx, envelope, begun, now, appointment.starts_at).await? {
+            return Ok(None);
+        }
+        let credential_id = match appointment.service_id {
+            Some(service_id) => services::by_id(tx, service_id).await?.and_then(|service| service.credential_id),
+            None => None,
+        };
+        let Some(credential_id) = credential_id else {
+            callbacks::promise(tx, Some(begun.call.id), Some(appointment.id), "service_not_bookable", callbacks::Priority::Normal).await?;
+            return Ok(Some(answers::not_bookable()));
+        };
+        let reason = cancellation_reason(work.arguments.reason().map(|reason| reason.expose().clone()).as_deref());
+        let intent = NewIntent {
+            appointment_id: appointment.id,
+            op: Op::Cancel,
+            lane: Lane::Live,
+            credential_id,
+            token: Uuid::now_v7(),
+            uid: None,
+            event_type_id: None,
+            starts_at: Some(appointment.starts_at),
+            ends_at: Some(appointment.ends_at),
+            actor: Actor::Customer.literal(),
+            channel: Channel::RetellPhone.booking_source(),
+            call_id: Some(begun.call.id),
+            user_id: None,
+            reason: Some(&reason),
+            function_call_id: Some(begun.function_call_id),
+            request: &json!({}),
+            traceparent: envelope.traceparent.as_deref(),
+        };
+        let intent_id = intents::record(tx, &intent).await?;
+        phone_functions::wait(tx, envelope, begun).await?;
+        booking_facts::ring(tx, intent_id, now, envelope.traceparent.as_deref());
+        Ok(None)
+    }
+}

@@ -1,0 +1,38 @@
+//! The one list: role → what it runs. Nothing else in the program names a role's handler.
+
+use std::sync::Arc;
+
+use shared::envelope::Role;
+use tokio::sync::Notify;
+
+use crate::booking::Booking;
+use crate::calcom_sync::{self, Doorbell};
+use crate::calls::Calls;
+use crate::cancellation::Cancellation;
+use crate::desk::Desk;
+use crate::reschedule::Reschedule;
+use crate::runtime::Roles;
+
+/// The roles of this program, in the order of the architecture's table.
+pub const ROLES: [Role; 6] = [Role::Booking, Role::Reschedule, Role::Cancellation, Role::CalcomSync, Role::Desk, Role::Calls];
+
+/// Starts a role. A handler is made once per lane: `roles.consume(booking::Booking::new)` with `fn new(context: Context) -> Self`.
+pub fn attach(role: Role, roles: &mut Roles<'_>) {
+    match role {
+        Role::Booking => roles.consume(Booking::new),
+        Role::Reschedule => roles.consume(Reschedule::new),
+        Role::Cancellation => roles.consume(Cancellation::new),
+        Role::Desk => roles.consume(Desk::new),
+        Role::CalcomSync => {
+            let bell = Arc::new(Notify::new());
+            roles.consume(|_| Doorbell::new(Arc::clone(&bell)));
+            roles.background("intent dispatcher", |context| calcom_sync::run(context, bell));
+        }
+        Role::Calls => {
+            roles.consume(Calls::new);
+            roles.move_dead_letters();
+        }
+        // later issues; `config` refuses them until they stand in ROLES
+        Role::Backfill | Role::Scheduler => {}
+    }
+}
