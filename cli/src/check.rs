@@ -114,7 +114,7 @@ async fn partitions(pool: &PgPool) -> Result<Finding, CliError> {
 }
 
 async fn set_up(pool: &PgPool) -> Result<Vec<Finding>, CliError> {
-    let endpoints = endpoints::setup::list(pool).await?;
+    let endpoints = endpoints::list(pool).await?;
     let keys = credentials::list(pool).await?;
     let mut companies_found = Vec::new();
     for (id, _) in companies::list(pool).await? {

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use shared::secret::random_token;
 use shared::store::accounts::Provider;
-use shared::store::endpoints::setup::{self, EndpointSummary};
+use shared::store::endpoints::{self, EndpointSummary};
 use uuid::Uuid;
 
 use crate::secret_input::SecretInput;
@@ -57,7 +57,7 @@ impl Endpoint {
             Self::Add { account, label, secret } => add(session, &account, &label, &secret).await,
             Self::Rotate { id, overlap, secret } => rotate(session, id, overlap, &secret).await,
             Self::List => {
-                let found = setup::list(&session.database().await?).await?;
+                let found = endpoints::list(&session.database().await?).await?;
                 session.answer(&found, |found| {
                     let rows = found.iter().map(row);
                     table(&["provider", "account", "label", "secrets", "state", "path"], rows, "No endpoints. Add one: frontdesk endpoint add --help")
@@ -65,7 +65,7 @@ impl Endpoint {
                 Ok(Outcome::Done)
             }
             Self::Disable { id } => {
-                let done = setup::disable(&session.database().await?, id).await?;
+                let done = endpoints::disable(&session.database().await?, id).await?;
                 session.answer(&json!({"id": id, "disabled": done}), |_| {
                     if done { format!("Disabled {id}: its URL answers 404 within two seconds.") } else { not_found(id) }
                 })?;
@@ -110,17 +110,17 @@ async fn add(session: &mut Session, account: &str, label: &str, input: &SecretIn
     let keyring = session.environment.keyring()?;
     let account = account::resolve(&pool, account).await?;
     let (secret, made) = given_or_made(session, account.provider, input)?;
-    let id = setup::add(&pool, &keyring, account.id, label, &secret).await?;
+    let id = endpoints::add(&pool, &keyring, account.id, label, &secret).await?;
     answer(session, account.provider, id, made.then_some(&secret), "Added")
 }
 
 async fn rotate(session: &mut Session, id: Uuid, overlap: Duration, input: &SecretInput) -> Result<Outcome, CliError> {
     let pool = session.database().await?;
     let keyring = session.environment.keyring()?;
-    let found = setup::list(&pool).await?.into_iter().find(|endpoint| endpoint.id == id && endpoint.disabled_at.is_none());
+    let found = endpoints::list(&pool).await?.into_iter().find(|endpoint| endpoint.id == id && endpoint.disabled_at.is_none());
     let Some(endpoint) = found else { return missing(session, id) };
     let (secret, made) = given_or_made(session, endpoint.provider, input)?;
-    if !setup::rotate_secret(&pool, &keyring, id, &secret, overlap).await? {
+    if !endpoints::rotate_secret(&pool, &keyring, id, &secret, overlap).await? {
         return missing(session, id);
     }
     answer(session, endpoint.provider, id, made.then_some(&secret), "Rotated")

@@ -1,9 +1,24 @@
-//! What `cargo dev up` plays once servers are there. A placeholder until the story replaces it: it only makes the
-//! demo database and vhost. Called by `up`.
+//! What `cargo dev up` plays once servers are there: the demo company, every process, a phone call and a web visitor; then what became of it, from Postgres.
+//!
+//! Not a test of details (those are in `tests/`). Called by `up`. Files: `setup` makes data and processes · `plan` says when and who · `story` lets it
+//! happen through the stand-ins · `rows` reads it back · `table` shows it · `verdict` compares it with the stand-in's ledger · `environment` names the addresses.
+mod environment;
+mod plan;
+mod processes;
+mod rows;
+mod setup;
+mod story;
+mod table;
+mod verdict;
+
 use std::collections::BTreeMap;
+use std::time::Instant;
+
+use shared::clock::Clock;
 
 use crate::progress::Progress;
 use crate::servers::Servers;
+use plan::Plan;
 
 /// What happens after the play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +50,28 @@ pub struct Played {
 
 /// Plays. Children are started with [`Servers::start_child`]; `up` stops them.
 pub async fn play(servers: &Servers, progress: &Progress, run: &Run) -> anyhow::Result<Played> {
-    let step = progress.step(format!("database and vhost {}", run.name));
-    let database_url = servers.create_database(&run.name).await?;
-    let amqp_url = servers.create_vhost(&run.name).await?;
-    step.done();
-    let env = [("DATABASE_URL", database_url), ("AMQP_URL", amqp_url), ("RABBITMQ_MANAGEMENT_URL", servers.management_url().to_owned())];
-    Ok(Played { verdict: true, env: env.map(|(name, value)| (name.to_owned(), value)).into() })
+    let began = Instant::now();
+    let plan = Plan::after(Clock::system().now());
+    let stage = setup::prepare(servers, progress, run).await?;
+    processes::start(servers, progress, &stage).await?;
+    let told = story::play(&stage, progress, &plan).await?;
+    let seen = rows::read(&stage).await?;
+    print!("{}", table::render(&seen, &told));
+    let checks = verdict::judge(&plan, &seen, &told);
+    let verdict = checks.iter().all(verdict::Check::holds);
+    println!("\nIs it as it should be?");
+    for check in &checks {
+        println!("  {check}");
+    }
+    println!(
+        "\n{} The story took {:.1} s after the build.",
+        if verdict { "Everything is as it should be." } else { "NOT as it should be." },
+        began.elapsed().as_secs_f64()
+    );
+    if run.mode != Mode::Once {
+        print!("{}", environment::where_to_look(servers, &stage));
+    } else if !verdict {
+        println!("The logs of all processes: {}", servers.log_dir().display());
+    }
+    Ok(Played { verdict, env: environment::variables(servers, &stage) })
 }

@@ -61,7 +61,7 @@ pub async fn answer_function(state: &State, request: &Verified<Retell>, function
     let sentence = function.map_or(UNKNOWN_FUNCTION_SENTENCE, |function| function.row().fallback_sentence);
     let limit = state.deadlines.function;
     let mut envelope = with_deadline(state.envelope(kind, request.endpoint(), request.body(), headers), limit);
-    let live_copy_possible = match state.waiters.begin().await {
+    let live_copy_possible = match begin_waiting(state).await {
         // No answer could arrive: nobody waits for one.
         None => false,
         Some(waiter) => match exchange(state, &mut envelope, waiter, limit).await {
@@ -89,7 +89,7 @@ pub async fn answer_call_inbound(state: &State, request: &Verified<Retell>, head
     let limit = state.deadlines.call_inbound;
     let mut envelope = with_deadline(state.envelope(Kind::RetellCallInbound, request.endpoint(), request.body(), headers), limit);
     let attempt = async {
-        let waiter = state.waiters.begin().await?;
+        let waiter = begin_waiting(state).await?;
         match exchange(state, &mut envelope, waiter, limit).await {
             Exchange::Heard(answer) => Some(answer),
             Exchange::Missed { .. } | Exchange::Refused { .. } => None,
@@ -103,6 +103,11 @@ pub async fn answer_call_inbound(state: &State, request: &Verified<Retell>, head
             (Outcome::Fallback, json(StatusCode::OK, CALL_INBOUND_UNKNOWN))
         }
     }
+}
+
+/// `None` if no answer could arrive. While the broker is away the caller hears the fallback at once instead of after a wait.
+async fn begin_waiting(state: &State) -> Option<Waiter> {
+    if state.intake.broker_is_ready() { state.waiters.begin().await } else { None }
 }
 
 fn with_deadline(mut envelope: Envelope, limit: Duration) -> Envelope {
@@ -182,7 +187,6 @@ fn not_stored(refusal: Refusal) -> Response {
     let mut response = refusal.into_response();
     let sentence = spoken(response.status(), Fallback { success: false, pending: false, message: UNKNOWN_FUNCTION_SENTENCE });
     *response.body_mut() = sentence.into_body();
-    response.headers_mut().remove(header::CONTENT_LENGTH);
     response
 }
 

@@ -65,6 +65,12 @@ impl Intake {
         }
     }
 
+    /// True while the broker confirms.
+    #[must_use]
+    pub fn broker_is_ready(&self) -> bool {
+        self.outlet.is_ready()
+    }
+
     /// True while one of the two can be expected to take a message.
     #[must_use]
     pub fn has_room(&self) -> bool {

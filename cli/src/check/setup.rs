@@ -6,7 +6,7 @@ use shared::domain::phone::E164;
 use shared::store::accounts::Provider;
 use shared::store::companies::CompanySetup;
 use shared::store::credentials::CredentialSummary;
-use shared::store::endpoints::setup::EndpointSummary;
+use shared::store::endpoints::EndpointSummary;
 use uuid::Uuid;
 
 use super::Finding;

@@ -29,7 +29,7 @@ pub use choose::Choice;
 pub use error::{Result, ServersError};
 pub use identity::Identity;
 pub use place::{Place, is_root};
-pub use ports::free_port;
+pub use ports::{free_port, free_ports};
 pub use provide::Options;
 pub use server::Server;
 pub use state::{Launch, Turn};

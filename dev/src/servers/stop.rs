@@ -125,7 +125,7 @@ pub(super) async fn end_everything(place: &Place, state: &StateFile, progress: &
         docker::stop(&place.checkout)?;
         report.ended.push("docker compose services postgres and rabbitmq".into());
     }
-    for folder in [place.data_dir("postgres"), place.data_dir("broker"), place.socket_dir()] {
+    for folder in [place.data_dir("postgres"), place.data_dir("broker"), place.data_dir("ingress"), place.socket_dir()] {
         remove_dir(&folder)?;
     }
     match std::fs::remove_file(place.env_file()) {

@@ -2,6 +2,7 @@
 //!
 //! lapin's own recovery stays off: the callers supervise (reference section 1.4). Called by the publisher, the consumers, `apply` and `depth`.
 
+use std::error::Error;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -15,6 +16,8 @@ const HEARTBEAT_SECONDS: u16 = 15;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A polite goodbye; after it the connection is dropped and lapin's thread ends by itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Our chains are three long; a foreign one may be longer.
+const CAUSES_MAX: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// backon adds jitter of up to the whole pause, so the schedule stops growing below the longest pause.
 const LAST_PAUSE: Duration = Duration::from_secs(3);
@@ -53,6 +56,17 @@ pub(super) async fn open(amqp_url: &str, name: &str) -> Result<Connection, Conne
 pub(super) async fn close(connection: &Connection) {
     // the outcome does not matter: the connection is given up either way
     let _ = timeout(CLOSE_TIMEOUT, connection.close(200, "OK".into())).await;
+}
+
+/// What lies beneath an error, outermost first, for the one line that reports it.
+pub(super) fn causes(error: &dyn Error) -> String {
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next.filter(|_| causes.len() < CAUSES_MAX) {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    causes.join(": ")
 }
 
 /// The pauses between attempts to connect: 0.1 s growing to 3..5 s with jitter, without end (a broker may be away for hours).

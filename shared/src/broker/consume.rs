@@ -65,12 +65,7 @@ impl Consumer {
     fn on(connection: &ConsumingConnection, queue: QueueName, prefetch: u16) -> (Self, Deliveries) {
         // zero would mean "without limit" to the broker
         let prefetch = prefetch.max(1);
-        let shared = Arc::new(Shared {
-            queue,
-            cancel: CancellationToken::new(),
-            consuming: watch::Sender::new(false),
-            last_delivery_at: Mutex::new(None),
-        });
+        let shared = Arc::new(Shared { queue, cancel: CancellationToken::new(), consuming: watch::Sender::new(false), last_delivery_at: Mutex::new(None) });
         let (sender, receiver) = mpsc::channel(prefetch.into());
         drop(tokio::spawn(session::run(Arc::clone(&shared), connection.links(), prefetch, sender)));
         (Self { shared, _connection: connection.clone() }, Deliveries { receiver })

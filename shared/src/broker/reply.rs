@@ -2,11 +2,11 @@
 //!
 //! Best effort: an answer that comes while the connection is away is lost here, the stored one in Postgres is the truth. Called by ingress.
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, Connection, Consumer};
-use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, sleep, timeout};
 use tracing::{info, warn};

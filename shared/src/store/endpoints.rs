@@ -1,8 +1,10 @@
 //! Endpoints and their sealed secrets, as ingress reads them: the whole table at once, and word when it changes.
 //!
-//! Read only; adding and rotating is the operator's command. Secrets stay sealed here: who opens them holds the key ring. Called by `ingress::secrets`.
+//! Read only; adding and rotating is `setup`, the side of the operator. Secrets stay sealed here: who opens them holds the key ring. Called by `ingress::secrets`.
 
-pub mod setup;
+mod setup;
+
+pub use setup::{EndpointSummary, add, disable, list, rotate_secret};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

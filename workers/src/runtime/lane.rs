@@ -181,9 +181,12 @@ impl<H: Handler> Worker<H> {
                 message = self.expire(message, None).await?;
             }
             let prepared = guarded(self.time_limit(&message.envelope), self.handler.prepare(&message.envelope)).await;
-            match prepared {
+            let ended = match prepared {
                 Ok(prepared) => return Some(Item { message, prepared }),
-                Err(Ended::Failed(Failure::StoreAway { .. })) if holds < HOLDS_MAX => {
+                Err(ended) => self.blame(ended).await,
+            };
+            match ended {
+                Ended::Failed(Failure::StoreAway { .. }) if holds < HOLDS_MAX => {
                     holds += 1;
                     if matches!(self.hold(self.deadline(&message.envelope)).await, Held::Stopping) {
                         self.give_back(vec![message]).await;
@@ -191,12 +194,20 @@ impl<H: Handler> Worker<H> {
                     }
                 }
                 // what a human must decide is no better in the bulk lane; everything else is
-                Err(ended) if self.is_late(&message.envelope) && !ended.is_for_a_human() => {}
-                Err(ended) => {
+                ended if self.is_late(&message.envelope) && !ended.is_for_a_human() => {}
+                ended => {
                     self.finish_ended(message, None, ended).await;
                     return None;
                 }
             }
+        }
+    }
+
+    /// Who is to blame for an ending: a timeout while Postgres is silent (it neither answers nor breaks the connection, faults D4) is no attempt.
+    pub(super) async fn blame(&self, ended: Ended) -> Ended {
+        match ended {
+            Ended::TimedOut if !self.context.database_answers().await => Ended::Failed(Failure::StoreAway { cause: "the database is silent".into() }),
+            ended => ended,
         }
     }
 

@@ -63,14 +63,17 @@ impl<H: Handler> Worker<H> {
         let (mut contentions, mut holds) = (0, 0);
         loop {
             let limit = items.first().map_or(Duration::ZERO, |item| self.time_limit(&item.message.envelope));
-            match guarded(limit, self.transaction(items)).await {
+            let ended = match guarded(limit, self.transaction(items)).await {
                 Ok(committed) => return Ok(committed),
-                Err(Ended::Failed(Failure::Contention { .. })) if contentions < CONTENTION_REPEATS_MAX => {
+                Err(ended) => self.blame(ended).await,
+            };
+            match ended {
+                Ended::Failed(Failure::Contention { .. }) if contentions < CONTENTION_REPEATS_MAX => {
                     contentions += 1;
                     // jitter, or the two meet again
                     tokio::time::sleep((CONTENTION_PAUSE * contentions).mul_f64(rand::random_range(0.1..1.0))).await;
                 }
-                Err(Ended::Failed(Failure::StoreAway { .. })) if holds < HOLDS_MAX => {
+                Ended::Failed(Failure::StoreAway { .. }) if holds < HOLDS_MAX => {
                     holds += 1;
                     match self.hold(self.deadline_of(items)).await {
                         Held::Back => {}
@@ -78,7 +81,7 @@ impl<H: Handler> Worker<H> {
                         Held::Stopping => return Err(Uncommitted::Stopping),
                     }
                 }
-                Err(ended) => return Err(Uncommitted::Ended(ended)),
+                ended => return Err(Uncommitted::Ended(ended)),
             }
         }
     }

@@ -111,8 +111,8 @@ async fn supervise(amqp_url: &str, name: &str, links: &watch::Sender<Option<Arc<
             Err(error) => {
                 failures += 1;
                 if failures % 20 == 1 {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    warn!(connection.name = %name, failures, %error, cause, "cannot open the consuming connection");
+                    let cause = connect::causes(&error);
+                    warn!(connection.name = %name, failures, %error, %cause, "cannot open the consuming connection");
                 }
             }
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lapin::{Acker, Channel, types::AMQPValue};
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
+use lapin::{Acker, Channel, types::AMQPValue};
 use tokio::time::Instant;
 use tracing::warn;
 

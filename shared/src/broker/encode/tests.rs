@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::broker::raw::Parked;
+use crate::envelope::MessageId;
 
 type Table = [(&'static str, AMQPValue)];
 

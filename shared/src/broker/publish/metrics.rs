@@ -17,8 +17,7 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 7] =
-        [Self::Confirmed, Self::Nacked, Self::ConfirmTimeout, Self::Saturated, Self::Disconnected, Self::Suspect, Self::TooLarge];
+    const ALL: [Self; 7] = [Self::Confirmed, Self::Nacked, Self::ConfirmTimeout, Self::Saturated, Self::Disconnected, Self::Suspect, Self::TooLarge];
 
     const fn name(self) -> &'static str {
         match self {

@@ -109,7 +109,7 @@ impl Shared {
 /// Why a connection could not be put to use.
 #[derive(Debug, thiserror::Error)]
 enum EstablishError {
-    #[error("connect")]
+    #[error("there is no connection")]
     Connect(#[from] ConnectError),
     #[error("the probe was refused (is the topology applied?)")]
     ProbeBroken(#[source] lapin::Error),
@@ -146,8 +146,8 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
                 failures += 1;
                 // the first failure and then every twentieth: at five seconds a line every minute and a half
                 if failures % 20 == 1 {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    warn!(connection.name = %shared.config.connection_name, failures, %error, cause, "publisher cannot publish");
+                    let cause = connect::causes(&error);
+                    warn!(connection.name = %shared.config.connection_name, failures, %error, %cause, "publisher cannot publish");
                 }
             }
         }

@@ -1,0 +1,211 @@
+//! Is what happened what should have happened? The rows of Postgres against literal expectations and against the Cal.com stand-in's ledger.
+//! Pure. Called by `demo`; each check is one line.
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use super::plan::{self, Plan};
+use super::rows::{Appointment, Modification, Seen};
+use super::story::{LiveBooking, Told};
+use super::table::local;
+use crate::calcom_stand_in::Op;
+
+/// One line of the verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    what: String,
+    expected: String,
+    found: String,
+}
+
+impl Check {
+    fn new(what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { what: what.into(), expected: expected.into(), found: found.into() }
+    }
+
+    /// True when it is as it should be.
+    pub fn holds(&self) -> bool {
+        self.expected == self.found
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.holds() {
+            write!(f, "ok      {}: {}", self.what, self.found)
+        } else {
+            write!(f, "NOT ok  {}: expected {}, found {}", self.what, self.expected, self.found)
+        }
+    }
+}
+
+/// Every check, in the order of the story.
+pub fn judge(plan: &Plan, seen: &Seen, told: &Told) -> Vec<Check> {
+    let mut checks = vec![Check::new("appointments", "2", seen.appointments.len().to_string())];
+    checks.extend(by_phone(plan, seen.appointments.first()));
+    checks.extend(by_web(plan, seen.appointments.get(1)));
+    checks.extend(modifications(plan, seen));
+    checks.extend(call(seen, told));
+    checks.extend(ledger(seen, told));
+    checks.extend(left_over(seen));
+    checks
+}
+
+/// The caller's appointment: booked and moved by phone, not cancelled.
+fn by_phone(plan: &Plan, row: Option<&Appointment>) -> [Check; 4] {
+    let found = |of: fn(&Appointment) -> String| row.map_or_else(|| "no such appointment".to_owned(), of);
+    let at = local(plan.moved_to);
+    [
+        Check::new("appointment #1", format!("booked, {at}, from call #1"), found(state)),
+        Check::new("appointment #1, booking group", "customer, retell_phone, user –", found(booking)),
+        Check::new(
+            "appointment #1, reschedule group",
+            format!("at a time, customer, retell_api, user –, before {}", local(plan.booked_for)),
+            found(reschedule),
+        ),
+        Check::new("appointment #1, cancellation group", "at –, –, –, user –, reason –", found(cancellation)),
+    ]
+}
+
+/// The visitor's appointment: booked and cancelled in Cal.com, never moved.
+fn by_web(plan: &Plan, row: Option<&Appointment>) -> [Check; 4] {
+    let found = |of: fn(&Appointment) -> String| row.map_or_else(|| "no such appointment".to_owned(), of);
+    let reason = plan::VISITOR_REASON;
+    [
+        Check::new("appointment #2", format!("cancelled, {}, from no call", local(plan.visited)), found(state)),
+        Check::new("appointment #2, booking group", "customer, calcom_webhook, user –", found(booking)),
+        Check::new("appointment #2, reschedule group", "at –, –, –, user –, before –", found(reschedule)),
+        Check::new("appointment #2, cancellation group", format!("at a time, customer, calcom_webhook, user –, reason {reason}"), found(cancellation)),
+    ]
+}
+
+fn state(row: &Appointment) -> String {
+    let call = row.call_number.map_or_else(|| "no call".to_owned(), |number| format!("call #{number}"));
+    format!("{}, {}, from {call}", row.status, local(row.starts_at))
+}
+
+fn booking(row: &Appointment) -> String {
+    format!("{}, {}, user {}", text(row.created_by.as_ref()), text(row.booking_source.as_ref()), text(row.booked_by_user_id.as_ref()))
+}
+
+fn reschedule(row: &Appointment) -> String {
+    format!(
+        "at {}, {}, {}, user {}, before {}",
+        some_time(row.rescheduled_at),
+        text(row.rescheduled_by.as_ref()),
+        text(row.reschedule_source.as_ref()),
+        text(row.rescheduled_by_user_id.as_ref()),
+        start(row.previous_starts_at),
+    )
+}
+
+fn cancellation(row: &Appointment) -> String {
+    format!(
+        "at {}, {}, {}, user {}, reason {}",
+        some_time(row.cancelled_at),
+        text(row.cancelled_by.as_ref()),
+        text(row.cancellation_source.as_ref()),
+        text(row.cancelled_by_user_id.as_ref()),
+        text(row.cancellation_reason.as_ref()),
+    )
+}
+
+fn text(value: Option<&impl ToString>) -> String {
+    value.map_or_else(|| "–".to_owned(), ToString::to_string)
+}
+
+fn some_time(at: Option<DateTime<Utc>>) -> &'static str {
+    if at.is_some() { "a time" } else { "–" }
+}
+
+fn start(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "–".to_owned(), local)
+}
+
+/// Each change is one row, with its call where a call caused it, and only there.
+fn modifications(plan: &Plan, seen: &Seen) -> Vec<Check> {
+    let (ten, two, friday) = (local(plan.booked_for), local(plan.moved_to), local(plan.visited));
+    let expected = [
+        format!("#1 booked, – → {ten}, customer, retell_phone, call #1"),
+        format!("#1 rescheduled, {ten} → {two}, customer, retell_api, call #1"),
+        format!("#2 booked, – → {friday}, customer, calcom_webhook, no call"),
+        format!("#2 cancelled, {friday} → –, customer, calcom_webhook, no call"),
+    ];
+    let count = expected.len().max(seen.modifications.len());
+    (0..count)
+        .map(|index| {
+            let none = || "no row".to_owned();
+            let expected = expected.get(index).cloned().unwrap_or_else(none);
+            Check::new(format!("modification {}", index + 1), expected, seen.modifications.get(index).map_or_else(none, modification))
+        })
+        .collect()
+}
+
+fn modification(row: &Modification) -> String {
+    let call = row.call_number.map_or_else(|| "no call".to_owned(), |number| format!("call #{number}"));
+    let (from, to) = (start(row.previous_starts_at), start(row.new_starts_at));
+    format!("#{} {}, {from} → {to}, {}, {}, {call}", row.appointment_number, row.kind, row.actor, row.source)
+}
+
+/// One call, to its end, and the caller heard the results.
+fn call(seen: &Seen, told: &Told) -> [Check; 2] {
+    let found: Vec<String> = seen.calls.iter().map(|call| format!("#{} {}, {}", call.number, call.status, call.retell_call_id)).collect();
+    let results: Vec<String> = told
+        .call
+        .answers
+        .iter()
+        .filter(|answer| matches!(answer.step.as_str(), "book_appointment" | "reschedule_appointment"))
+        .map(|answer| format!("{} {}", answer.step, answer.body.get("status").and_then(serde_json::Value::as_str).unwrap_or("failed")))
+        .collect();
+    [
+        Check::new("calls", format!("#1 analyzed, {}", told.call.call_id), found.join("; ")),
+        Check::new("the caller heard", "book_appointment booked, reschedule_appointment booked", results.join(", ")),
+    ]
+}
+
+/// Cal.com's truth and ours are the same.
+fn ledger(seen: &Seen, told: &Told) -> [Check; 2] {
+    let mut live: Vec<&LiveBooking> = told.live.iter().collect();
+    live.sort();
+    let theirs: Vec<String> = live.iter().map(|booking| held(&booking.uid, booking.start, booking.event_type_id)).collect();
+    let mut ours: Vec<&Appointment> = seen.appointments.iter().filter(|row| row.status == "booked").collect();
+    ours.sort_by_key(|row| row.calcom_uid.clone());
+    let ours: Vec<String> =
+        ours.iter().map(|row| held(row.calcom_uid.as_deref().unwrap_or("–"), row.starts_at, row.event_type_id.unwrap_or_default())).collect();
+
+    let mut done: Vec<String> = told.ledger.iter().map(|entry| format!("{} {}", kind_of(entry.op), entry.uid)).collect();
+    done.sort();
+    let mut recorded: Vec<String> = seen.modifications.iter().map(|row| format!("{} {}", row.kind, text(row.calcom_uid.as_ref()))).collect();
+    recorded.sort();
+    [
+        Check::new("live bookings in Cal.com = booked appointments", theirs.join(", "), ours.join(", ")),
+        Check::new("changes in Cal.com = modification rows", done.join(", "), recorded.join(", ")),
+    ]
+}
+
+fn held(uid: &str, starts_at: DateTime<Utc>, event_type_id: i64) -> String {
+    format!("{uid} {} type {event_type_id}", local(starts_at))
+}
+
+fn kind_of(op: Op) -> &'static str {
+    match op {
+        Op::Create => "booked",
+        Op::Reschedule => "rescheduled",
+        Op::Cancel => "cancelled",
+        Op::Confirm => "confirmed",
+        Op::Reject => "rejected",
+    }
+}
+
+/// Nothing is under way, nothing waits for a human.
+fn left_over(seen: &Seen) -> [Check; 3] {
+    let settled = &seen.settled;
+    [
+        Check::new("intents", "2, 0 open, 0 failed", format!("{}, {} open, {} failed", settled.intents, settled.intents_open, settled.intents_failed)),
+        Check::new("outbox, running functions, waiting replies", "0, 0, 0", format!("{}, {}, {}", settled.outbox, settled.functions_running, settled.waiters)),
+        Check::new("dead letters, reviews, callbacks", "0, 0, 0", format!("{}, {}, {}", settled.dead_letters, settled.reviews, settled.callbacks)),
+    ]
+}
+
+#[cfg(test)]
+pub mod tests;
