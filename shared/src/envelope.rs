@@ -29,16 +29,8 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of the architecture's table.
-    pub const ALL: [Self; 8] = [
-        Self::Booking,
-        Self::Reschedule,
-        Self::Cancellation,
-        Self::CalcomSync,
-        Self::Desk,
-        Self::Calls,
-        Self::Backfill,
-        Self::Scheduler,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Booking, Self::Reschedule, Self::Cancellation, Self::CalcomSync, Self::Desk, Self::Calls, Self::Backfill, Self::Scheduler];
 
     /// The role's name in queues, metrics, logs, the inbox and the command line.
     #[must_use]

@@ -97,8 +97,15 @@ impl StoreError {
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::Sql { source, .. } => match source {
-                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
-                sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some(code) if code.starts_with("57") || code.starts_with("53") || code.starts_with("08") || code == "25006"),
+                sqlx::Error::Io(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_) => true,
+                sqlx::Error::Database(error) => {
+                    matches!(error.code().as_deref(), Some(code) if code.starts_with("57") || code.starts_with("53") || code.starts_with("08") || code == "25006")
+                }
                 _ => false,
             },
             _ => false,

@@ -91,10 +91,8 @@ async fn a_move_made_in_calcom_between_two_by_phone_keeps_one_chain() {
     world.settle_all().await;
 
     let modifications = world.modifications().await;
-    let seen: Vec<(&str, &str, bool)> = modifications
-        .iter()
-        .map(|row| (row["kind"].as_str().unwrap(), row["source"].as_str().unwrap(), !row["call_id"].is_null()))
-        .collect();
+    let seen: Vec<(&str, &str, bool)> =
+        modifications.iter().map(|row| (row["kind"].as_str().unwrap(), row["source"].as_str().unwrap(), !row["call_id"].is_null())).collect();
     assert_eq!(
         seen,
         [

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use reqwest::Method;
-use shared::broker::{Scale, topology};
+use shared::broker::Scale;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
@@ -111,7 +111,7 @@ pub async fn create_vhost(name: &str) -> String {
     let status = manage(Method::PUT, &format!("/api/permissions/{name}/{user}"), Some(all)).await.status();
     assert!(status.is_success(), "the vhost's permissions were not set: {status}");
     let url = amqp_url(name);
-    topology::apply(&url, Scale::divided_by(TIERS_DIVISOR)).await.expect("the topology applies");
+    shared::broker::apply(&url, Scale::divided_by(TIERS_DIVISOR)).await.expect("the topology applies");
     url
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chrono::{DateTime, Datelike, Duration, NaiveTime, TimeZone, Utc, Weekday};
 use dev::calcom_stand_in::{self, ApiKey, CalcomStandIn, EventType, Host, Limits, Webhook};
 use dev::retell_stand_in::sign::sign_retell;
-use dev::servers::{Servers, Turn};
 use dev::retell_stand_in::{self, RetellStandIn, Target};
+use dev::servers::{Servers, Turn};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use shared::broker::depth::Gauge;
@@ -17,7 +17,7 @@ use shared::clock::Clock;
 use shared::secret::{Keyring, generate_master_key};
 use shared::store::companies::{self, CreatedCompany, NewCompany};
 use shared::store::credentials;
-use shared::store::endpoints::setup as endpoints;
+use shared::store::endpoints;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -43,7 +43,14 @@ pub struct WorldOptions {
 
 impl Default for WorldOptions {
     fn default() -> Self {
-        Self { roles: vec!["all"], ingresses: 1, calcom_rate_per_minute: 6000, confirm_event_types: Vec::new(), worker_environment: BTreeMap::new(), alone: false }
+        Self {
+            roles: vec!["all"],
+            ingresses: 1,
+            calcom_rate_per_minute: 6000,
+            confirm_event_types: Vec::new(),
+            worker_environment: BTreeMap::new(),
+            alone: false,
+        }
     }
 }
 
@@ -240,7 +247,9 @@ impl World {
     pub async fn settle_all(&self) {
         let mut quiet = 0;
         loop {
-            let busy = self.count("SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM intents WHERE state IN ('waiting', 'recorded', 'sent', 'unknown'))").await;
+            let busy = self
+                .count("SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM intents WHERE state IN ('waiting', 'recorded', 'sent', 'unknown'))")
+                .await;
             let queued = self.queued().await;
             quiet = if busy == 0 && queued == 0 { quiet + 1 } else { 0 };
             if quiet >= 3 {
@@ -248,7 +257,9 @@ impl World {
             }
             // the bound is eventually()'s: two looks with nothing in between are not enough, since a delivery in work is in no queue's ready count
             eventually("the world settles", || async {
-                let busy = self.count("SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM intents WHERE state IN ('waiting', 'recorded', 'sent', 'unknown'))").await;
+                let busy = self
+                    .count("SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM intents WHERE state IN ('waiting', 'recorded', 'sent', 'unknown'))")
+                    .await;
                 (busy == 0 && self.queued().await == 0).then_some(())
             })
             .await;
@@ -260,8 +271,8 @@ impl World {
     pub async fn queued(&self) -> u64 {
         let gauge = Gauge::open(&self.amqp_url).await.expect("the broker answers");
         let mut ready = 0;
-        for queue in topology::queues() {
-            ready += u64::from(gauge.depth(&queue.name).await.expect("the broker tells its depths"));
+        for queue in topology::queues().into_iter().filter(|queue| queue.name.as_str() != topology::PROBE) {
+            ready += u64::from(gauge.depth(queue.name.as_str()).await.expect("the broker tells its depths"));
         }
         ready
     }
@@ -299,7 +310,21 @@ impl World {
 /// Names, numbers and spoken words of the fixtures: none of them may stand in a log, a metric, a header or an error.
 #[must_use]
 pub const fn canaries() -> &'static [&'static str] {
-    &["Jürgen", "Groß", "Jörg", "Müller", "Sommerfeld", "Musterfrau", "15112345678", "3023125042", "erika@example", "praxis-muster", "Maschine 6 mm", "verschieben.", "Guten Tag"]
+    &[
+        "Jürgen",
+        "Groß",
+        "Jörg",
+        "Müller",
+        "Sommerfeld",
+        "Musterfrau",
+        "15112345678",
+        "3023125042",
+        "erika@example",
+        "praxis-muster",
+        "Maschine 6 mm",
+        "verschieben.",
+        "Guten Tag",
+    ]
 }
 
 /// The machine's time: tests sign with it, since ingress judges freshness by it.
@@ -360,7 +385,8 @@ fn webhook(url: &str) -> Webhook {
 async fn credential(db: &PgPool, keyring: &Keyring, account_id: Uuid, calcom: &CalcomStandIn, options: &WorldOptions) -> Uuid {
     let api_key = SecretString::from(CALCOM_API_KEY);
     let base_url = calcom.api_url();
-    let new = credentials::NewCredential { account_id, label: "test", base_url: &base_url, api_key: &api_key, rate_per_minute: Some(options.calcom_rate_per_minute) };
+    let new =
+        credentials::NewCredential { account_id, label: "test", base_url: &base_url, api_key: &api_key, rate_per_minute: Some(options.calcom_rate_per_minute) };
     let id = credentials::add(db, keyring, &new).await.expect("a credential");
     if options.calcom_rate_per_minute > 120 {
         // a generous account: its burst grows with its rate
@@ -368,4 +394,3 @@ async fn credential(db: &PgPool, keyring: &Keyring, account_id: Uuid, calcom: &C
     }
     id
 }
-

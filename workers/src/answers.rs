@@ -123,8 +123,10 @@ pub fn no_appointment() -> Value {
 #[must_use]
 pub fn several_appointments(appointments: &[Appointment]) -> Value {
     let listed: Vec<String> = appointments.iter().take(4).map(|appointment| spoken(appointment.starts_at, zone_of(appointment))).collect();
-    let rows: Vec<Value> =
-        appointments.iter().map(|appointment| json!({ "appointment_number": appointment.number, "starts_at": local(appointment.starts_at, appointment) })).collect();
+    let rows: Vec<Value> = appointments
+        .iter()
+        .map(|appointment| json!({ "appointment_number": appointment.number, "starts_at": local(appointment.starts_at, appointment) }))
+        .collect();
     json!({ "success": false, "reason": "multiple_found", "appointments": rows,
             "message": format!("Sie haben mehrere Termine: {}. Welchen meinen Sie?", listed.join("; ")) })
 }

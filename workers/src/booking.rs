@@ -96,7 +96,8 @@ impl Booking {
             return Ok(None);
         }
         let email = work.arguments.customer_email().ok().flatten().map(|email| email.expose().clone()).filter(|email| email.contains('@'));
-        let hint = CustomerHint { phone: work.caller.as_ref(), email: email.as_deref(), name: wish.name.as_deref(), source: Channel::RetellPhone.booking_source() };
+        let hint =
+            CustomerHint { phone: work.caller.as_ref(), email: email.as_deref(), name: wish.name.as_deref(), source: Channel::RetellPhone.booking_source() };
         let customer_id = match begun.customer_id.or(begun.call.customer_id) {
             Some(customer_id) => customer_id,
             None => customers::resolve(tx, &hint).await?,
@@ -201,7 +202,9 @@ fn choose_service(mut offered: Vec<Service>, named: Option<&str>) -> Result<Serv
         Some(named) => {
             let wanted = named.trim().to_lowercase();
             let is_it = |service: &Service| {
-                service.name.to_lowercase() == wanted || service.id.to_string() == wanted || service.synonyms.iter().any(|synonym| synonym.to_lowercase() == wanted)
+                service.name.to_lowercase() == wanted
+                    || service.id.to_string() == wanted
+                    || service.synonyms.iter().any(|synonym| synonym.to_lowercase() == wanted)
             };
             offered.iter().position(is_it)
         }

@@ -132,7 +132,8 @@ async fn adopt(
     if heard.needs_known_booking {
         return Err(Failure::retry("booking_not_known_yet"));
     }
-    let place = heard.place.as_ref().ok_or_else(|| Failure::park(reason::UNKNOWN_BOOKING, "the event names a booking that we do not know, and no event type"))?;
+    let place =
+        heard.place.as_ref().ok_or_else(|| Failure::park(reason::UNKNOWN_BOOKING, "the event names a booking that we do not know, and no event type"))?;
     let hint = CustomerHint {
         phone: heard.booker.phone.as_ref(),
         email: heard.booker.email.as_deref(),

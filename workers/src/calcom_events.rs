@@ -51,10 +51,12 @@ fn heard(event: &CalcomEvent, envelope: &Envelope) -> Result<Heard, Failure> {
     let happening = happening(envelope.kind, booking);
     let uid = booking.uid.clone().ok_or_else(|| Failure::park(reason::UNREADABLE, "the event names no booking"))?;
     let no_show = happening == Happening::NoShow;
-    let starts_at = booking.starts_at.or(no_show.then_some(DateTime::UNIX_EPOCH)).ok_or_else(|| Failure::park(reason::UNREADABLE, "the booking has no start"))?;
+    let starts_at =
+        booking.starts_at.or(no_show.then_some(DateTime::UNIX_EPOCH)).ok_or_else(|| Failure::park(reason::UNREADABLE, "the booking has no start"))?;
     let length = Duration::minutes(booking.length_min.unwrap_or(30).clamp(1, 1440));
     let ends_at = booking.ends_at.filter(|end| *end > starts_at).unwrap_or(starts_at + length);
-    let predecessor = booking.reschedule_uid.clone().map(|uid| Predecessor { uid, starts_at: booking.reschedule_starts_at, ends_at: booking.reschedule_ends_at });
+    let predecessor =
+        booking.reschedule_uid.clone().map(|uid| Predecessor { uid, starts_at: booking.reschedule_starts_at, ends_at: booking.reschedule_ends_at });
     let sequence = booking.ical_sequence.and_then(|sequence| i32::try_from(sequence).ok()).unwrap_or(0);
     let reason_given = match happening {
         Happening::Rejected => booking.rejection_reason.as_ref(),
@@ -122,7 +124,8 @@ fn actor(happening: Happening, booking: &CalcomBooking) -> Actor {
     };
     let Some(by) = by else { return Actor::Customer };
     let is = |email: Option<&shared::telemetry::Masked<String>>| email.is_some_and(|email| email.expose().eq_ignore_ascii_case(by.expose()));
-    let staff = is(booking.organizer.as_ref().and_then(|organizer| organizer.email.as_ref())) || booking.team_members.iter().any(|member| is(member.email.as_ref()));
+    let staff =
+        is(booking.organizer.as_ref().and_then(|organizer| organizer.email.as_ref())) || booking.team_members.iter().any(|member| is(member.email.as_ref()));
     if staff {
         Actor::Staff
     } else if booking.attendees.iter().any(|attendee| is(attendee.email.as_ref())) {

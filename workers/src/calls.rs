@@ -17,11 +17,11 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::booking_facts::{self, Booker, Heard};
+use crate::calcom_events;
 use crate::phone_functions::call_update;
 use crate::runtime::handler::reason;
 use crate::runtime::{Context, Failure, Handler, Prepared};
 use crate::tenants::{self, CallEvidence};
-use crate::calcom_events;
 
 /// The role.
 #[derive(Clone)]
@@ -34,11 +34,17 @@ pub struct Calls {
 #[derive(Debug)]
 pub enum Work {
     /// A lifecycle event.
-    Lifecycle { call: Box<CallUpdate>, caller: Option<E164> },
+    Lifecycle {
+        call: Box<CallUpdate>,
+        caller: Option<E164>,
+    },
     /// Attendance.
     Calcom(Box<Heard>),
     /// An event that names a booking: ask Cal.com what is true of it.
-    Look { uid: String, appointment_id: Uuid },
+    Look {
+        uid: String,
+        appointment_id: Uuid,
+    },
     AnswerMissed(Missed),
     /// Stored by the runtime, and that is all.
     Stored,
@@ -166,7 +172,15 @@ fn nothing_heard(uid: &str, appointment: &appointments::Appointment, now: DateTi
         token: None,
         intent_id: None,
         appointment_id: Some(appointment.id),
-        external: Provenance { actor: Actor::System, channel: Channel::Reconciled, call_id: None, user_id: None, intent_id: None, message_id: None, occurred_at: now },
+        external: Provenance {
+            actor: Actor::System,
+            channel: Channel::Reconciled,
+            call_id: None,
+            user_id: None,
+            intent_id: None,
+            message_id: None,
+            occurred_at: now,
+        },
         booker: Booker::default(),
         place: None,
         one_seat: false,

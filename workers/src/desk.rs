@@ -11,11 +11,11 @@ use shared::store::tx::CompanyTx;
 use shared::wire::retell::CallInbound;
 use sqlx::PgPool;
 
+use crate::answers;
 use crate::phone_functions::{self, FunctionWork};
 use crate::runtime::handler::reason;
 use crate::runtime::{Context, Failure, Handler, Prepared};
 use crate::tenants::{self, CallEvidence};
-use crate::answers;
 
 /// The role.
 #[derive(Clone)]
@@ -79,7 +79,9 @@ impl Desk {
     fn greeting(&self, owner: &NumberOwner) -> Value {
         let zone = local_time::zone(&owner.time_zone).unwrap_or(chrono_tz::Tz::Europe__Berlin);
         let now = self.clock.now().with_timezone(&zone);
-        let day = |date: chrono::NaiveDate| format!("{}, der {}. {} {}", local_time::weekday(date.weekday()), date.day(), local_time::month(date.month()), date.year());
+        let day = |date: chrono::NaiveDate| {
+            format!("{}, der {}. {} {}", local_time::weekday(date.weekday()), date.day(), local_time::month(date.month()), date.year())
+        };
         let today = now.date_naive();
         json!({ "call_inbound": {
             "dynamic_variables": {

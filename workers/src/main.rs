@@ -56,6 +56,8 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         Err(error) => return Err(error.into()),
     };
     tokio::select! {
+        // first: a part that ends because we were asked to stop is no failure
+        biased;
         () = stop.cancelled() => {
             running.stop().await;
             Ok(ExitCode::SUCCESS)

@@ -75,8 +75,13 @@ pub async fn prepare(pool: &PgPool, envelope: &Envelope) -> Result<Prepared<Func
 fn read(function: &FunctionCall<'_>, caller: Option<E164>) -> Result<FunctionWork, Failure> {
     let call = call_update(&function.call, Some(CallStatus::Ongoing))
         .ok_or_else(|| Failure::park(reason::UNREADABLE, "the function's call has no id: switch the tool's \"args only\" payload off"))?;
-    let wish: Map<String, Value> =
-        function.arguments.as_map().iter().filter(|(name, _)| !matches!(name.as_str(), "call_id" | "execution_message")).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let wish: Map<String, Value> = function
+        .arguments
+        .as_map()
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "call_id" | "execution_message"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     // serde_json keeps keys sorted: the same wish has the same text
     let wish_hash = Sha256::digest(format!("{}/{}", function.name, Value::Object(wish))).to_vec();
     Ok(FunctionWork {
@@ -99,9 +104,11 @@ pub fn call_update(call: &RetellCall<'_>, status: Option<CallStatus>) -> Option<
         status,
         agent_id: call.agent_id.clone(),
         agent_version: call.agent_version.and_then(|version| i32::try_from(version).ok()),
-        direction: call.direction.clone().filter(|direction| matches!(direction.as_str(), "inbound" | "outbound")).or_else(|| {
-            call.call_type.as_deref().filter(|kind| *kind == "web_call").map(|_| "web".to_owned())
-        }),
+        direction: call
+            .direction
+            .clone()
+            .filter(|direction| matches!(direction.as_str(), "inbound" | "outbound"))
+            .or_else(|| call.call_type.as_deref().filter(|kind| *kind == "web_call").map(|_| "web".to_owned())),
         caller: caller_raw.as_deref().and_then(E164::parse).map(|number| number.as_str().to_owned()),
         caller_raw,
         our_number: call.our_number().map(|number| number.expose().clone()),
@@ -121,13 +128,8 @@ pub async fn begin(tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork)
         None => None,
     };
     let call = calls::upsert(tx, &CallUpdate { customer_id, ..work.call.clone() }).await?;
-    let wish = Wish {
-        call_id: call.id,
-        function: &work.name,
-        dedup_key: &work.dedup_key,
-        wish_hash: &work.wish_hash,
-        message_id: envelope.message_id.as_str(),
-    };
+    let wish =
+        Wish { call_id: call.id, function: &work.name, dedup_key: &work.dedup_key, wish_hash: &work.wish_hash, message_id: envelope.message_id.as_str() };
     match function_calls::claim(tx, &wish).await? {
         Claim::New(function_call_id) => Ok(Some(Begun { function_call_id, call, customer_id })),
         Claim::Answered(result) => {

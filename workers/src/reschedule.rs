@@ -128,7 +128,9 @@ impl Reschedule {
         };
         let resource = match appointment.staff_id {
             Some(staff_id) => Resource::Staff(staff_id),
-            None => Resource::EventType { id: event_type_id, seats: service.map_or(1, |service| i16::try_from(service.staff_ids.len().max(1)).unwrap_or(i16::MAX)) },
+            None => {
+                Resource::EventType { id: event_type_id, seats: service.map_or(1, |service| i16::try_from(service.staff_ids.len().max(1)).unwrap_or(i16::MAX)) }
+            }
         };
         if !slot_claims::promise(tx, &resource, appointment.id, Some(begun.call.id), starts_at, ends_at).await? {
             return Ok(Some(answers::slot_taken()));

@@ -7,7 +7,7 @@
 
 pub mod checkpoint;
 pub mod context;
-mod failure_log;
+pub(crate) mod failure_log;
 pub(crate) mod finish;
 mod groups;
 pub mod handler;

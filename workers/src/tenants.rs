@@ -51,9 +51,9 @@ pub async fn of_call(pool: &PgPool, endpoint: Uuid, evidence: &CallEvidence<'_>)
 /// # Errors
 /// Parks an event type that no service has; waits while Postgres is away.
 pub async fn of_event_type(pool: &PgPool, endpoint: Uuid, event_type_id: i64) -> Result<EventTypeOwner, Failure> {
-    resolve::event_type(pool, endpoint, event_type_id)
-        .await?
-        .ok_or_else(|| Failure::park(reason::UNKNOWN_EVENT_TYPE, format!("event type {event_type_id} is not mapped to a service within the endpoint's account")))
+    resolve::event_type(pool, endpoint, event_type_id).await?.ok_or_else(|| {
+        Failure::park(reason::UNKNOWN_EVENT_TYPE, format!("event type {event_type_id} is not mapped to a service within the endpoint's account"))
+    })
 }
 
 /// The company of a booking that we know.

@@ -10,7 +10,6 @@ pub const CALLER_NAME: &str = "Jürgen Groß";
 /// The branch "Mitte" of `deploy/demo/company.json`.
 pub const SALON: &str = "+493023125042";
 pub const PHONE_SERVICE: &str = "Herrenhaarschnitt";
-pub const PHONE_EVENT_TYPE: i64 = 1320;
 /// Who books on the web page.
 pub const VISITOR_NAME: &str = "Erika Musterfrau";
 pub const VISITOR_EMAIL: &str = "erika.musterfrau@example.org";

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::provenance::{AuditGroup, Channel, Provenance, Stamp, cancellation_reason};
+use super::provenance::{Actor, AuditGroup, Channel, Provenance, Stamp, cancellation_reason};
 
 /// What is known of a uid. The order of the variants is the order of finality: a later one is never undone by an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -180,7 +180,7 @@ impl Chain {
         });
         let booking = &mut self.bookings[index];
         if let Some(predecessor) = predecessor {
-            booking.predecessor_uid.get_or_insert_with(|| predecessor.uid.clone());
+            booking.replaces(&predecessor.uid);
         }
         booking.merge(fact);
         booking.stamp(fact, provenance);
@@ -197,7 +197,9 @@ impl Chain {
                 let booking = &mut self.bookings[index];
                 booking.state = booking.state.max(BookingState::Superseded);
                 // a later cancellation would have named the new uid
-                if booking.placeholder && let Some(starts_at) = predecessor.starts_at {
+                if booking.placeholder
+                    && let Some(starts_at) = predecessor.starts_at
+                {
                     booking.starts_at = starts_at;
                     booking.ends_at = predecessor.ends_at.unwrap_or(starts_at + (fact.ends_at - fact.starts_at));
                 }
@@ -262,7 +264,8 @@ impl Chain {
         let old = Self { bookings: before.to_vec() };
         let mut rows = Vec::new();
         for booking in &self.bookings {
-            let known: Vec<&'static str> = old.booking(&booking.uid).map(|then| old.rows_of(then, provenance).iter().map(|row| row.kind).collect()).unwrap_or_default();
+            let known: Vec<&'static str> =
+                old.booking(&booking.uid).map(|then| old.rows_of(then, provenance).iter().map(|row| row.kind).collect()).unwrap_or_default();
             rows.extend(self.rows_of(booking, provenance).into_iter().filter(|row| !known.contains(&row.kind)));
         }
         rows
@@ -288,10 +291,9 @@ impl Chain {
         if let Some(opened) = booking.opened().filter(|_| !booking.placeholder) {
             match &booking.predecessor_uid {
                 None => rows.push(row("booked", &opened)),
-                Some(predecessor) => rows.push(Modification {
-                    previous_starts_at: self.booking(predecessor).map(|old| old.starts_at),
-                    ..row("rescheduled", &opened)
-                }),
+                Some(predecessor) => {
+                    rows.push(Modification { previous_starts_at: self.booking(predecessor).map(|old| old.starts_at), ..row("rescheduled", &opened) })
+                }
             }
             if let (Some(_), Some(accepted_at)) = (booking.requested_at, booking.accepted_at) {
                 // the host's word, heard through Cal.com
@@ -366,6 +368,14 @@ impl Booking {
         Self { state: BookingState::Superseded, event_type_id: fact.event_type_id, ..Self::empty(&predecessor.uid, starts_at, ends_at) }
     }
 
+    /// It came from a move; a stamp that was taken for a booking's is worded as a move's (the CHECKs hold a vocabulary per group).
+    fn replaces(&mut self, predecessor_uid: &str) {
+        self.predecessor_uid.get_or_insert_with(|| predecessor_uid.to_owned());
+        if let Some(channel) = self.opened_source.as_deref().and_then(Channel::parse) {
+            self.opened_source = Some(channel.change_source().to_owned());
+        }
+    }
+
     /// Content follows the greatest (sequence, updated at, hash); the state only moves towards its end.
     fn merge(&mut self, fact: &Fact) {
         let state = match fact.happening {
@@ -391,7 +401,9 @@ impl Booking {
             self.ends_at = fact.ends_at;
         }
         // never overwrite what is stored with what is absent
-        for (kept, told) in [(&mut self.event_type_id, fact.event_type_id), (&mut self.booking_id, fact.booking_id), (&mut self.host_user_id, fact.host_user_id)] {
+        for (kept, told) in
+            [(&mut self.event_type_id, fact.event_type_id), (&mut self.booking_id, fact.booking_id), (&mut self.host_user_id, fact.host_user_id)]
+        {
             if told.is_some() && (newer || kept.is_none()) {
                 *kept = told;
             }
@@ -403,10 +415,7 @@ impl Booking {
     fn stamp(&mut self, fact: &Fact, provenance: &Provenance) {
         let at = provenance.occurred_at;
         let found = provenance.channel == Channel::Reconciled;
-        let earlier = |known: Option<DateTime<Utc>>| match known {
-            None => Some(at),
-            Some(known) => Some(if found { known } else { known.min(at) }),
-        };
+        let earlier = |known: Option<DateTime<Utc>>| Some(known.map_or(at, |known| known.min(at)));
         match fact.happening {
             Happening::Requested => self.requested_at = earlier(self.requested_at),
             Happening::Accepted => self.accepted_at = earlier(self.accepted_at),
@@ -419,8 +428,11 @@ impl Booking {
                     self.closed_source = Some(stamp.source);
                     self.closed_by_user_id = stamp.by_user_id;
                     self.closed_call_id = stamp.call_id;
+                    self.closed_reason = fact.reason.clone().or(self.closed_reason.take());
+                } else if self.closed_reason.is_none() {
                     self.closed_reason.clone_from(&fact.reason);
                 }
+                self.opened_unheard(at);
                 return;
             }
         }
@@ -432,6 +444,16 @@ impl Booking {
             self.opened_source = Some(stamp.source);
             self.opened_by_user_id = stamp.by_user_id;
             self.opened_call_id = stamp.call_id;
+        }
+    }
+
+    /// A uid that ends before its move was heard of (a look after lost webhooks) has a move in its history all the same, found and of unknown hand;
+    /// the move's own event replaces this stamp.
+    fn opened_unheard(&mut self, at: DateTime<Utc>) {
+        if self.predecessor_uid.is_some() && self.opened_at.is_none() {
+            self.opened_at = Some(at);
+            self.opened_by = Some(Actor::Unknown.literal().to_owned());
+            self.opened_source = Some(Channel::Reconciled.change_source().to_owned());
         }
     }
 
@@ -469,3 +491,6 @@ fn prevails(found: bool, at: DateTime<Utc>, known_source: Option<&str>, known_at
         Some(known_at) => at < known_at,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,15 +163,7 @@ mod tests {
     use super::*;
 
     fn provenance(actor: Actor, channel: Channel) -> Provenance {
-        Provenance {
-            actor,
-            channel,
-            call_id: None,
-            user_id: Some(Uuid::nil()),
-            intent_id: None,
-            message_id: None,
-            occurred_at: DateTime::UNIX_EPOCH,
-        }
+        Provenance { actor, channel, call_id: None, user_id: Some(Uuid::nil()), intent_id: None, message_id: None, occurred_at: DateTime::UNIX_EPOCH }
     }
 
     #[test]

@@ -229,7 +229,7 @@ macro_rules! with_details {
         concat!(
             "WITH input AS (SELECT * FROM jsonb_populate_record(NULL::appointments, $1)), written AS (",
             $appointment,
-            " RETURNING id, company_id, number, customer_id, staff_id, service_id, starts_at, ends_at, status),
+            " RETURNING a.id, a.company_id, a.number, a.customer_id, a.staff_id, a.service_id, a.starts_at, a.ends_at, a.status),
             bookings AS (
                 INSERT INTO calcom_bookings AS k (company_id, uid, appointment_id, provider_account_id, predecessor_uid, state, placeholder, sequence, provider_updated_at,
                     fact_hash, starts_at, ends_at, event_type_id, booking_id, host_user_id, seats_per_slot, no_show, requested_at, accepted_at, opened_at, opened_by,
@@ -288,7 +288,7 @@ macro_rules! with_details {
 }
 
 const INSERT: &str = with_details!(
-    "INSERT INTO appointments (id, company_id, number, branch_id, customer_id, service_id, staff_id, call_id, status, starts_at, ends_at, time_zone, name_given, notes,
+    "INSERT INTO appointments AS a (id, company_id, number, branch_id, customer_id, service_id, staff_id, call_id, status, starts_at, ends_at, time_zone, name_given, notes,
         calcom_uid, revision, rescheduled_count, created_by, booking_source, booked_by_user_id, rescheduled_at, rescheduled_by, rescheduled_by_user_id,
         reschedule_source, previous_starts_at, cancelled_at, cancelled_by, cancelled_by_user_id, cancellation_source, cancellation_reason)
     SELECT id, company_id, next_number('appointment', company_id), branch_id, customer_id, service_id, staff_id, call_id, status, starts_at, ends_at, time_zone, name_given,

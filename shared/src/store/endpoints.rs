@@ -50,11 +50,7 @@ impl EndpointSecretRow {
     /// What the key ring opens.
     #[must_use]
     pub fn sealed(&self) -> Sealed {
-        Sealed {
-            key_id: self.key_id.clone(),
-            nonce: self.nonce.clone(),
-            ciphertext: self.ciphertext.clone(),
-        }
+        Sealed { key_id: self.key_id.clone(), nonce: self.nonce.clone(), ciphertext: self.ciphertext.clone() }
     }
 
     /// The row to which the ciphertext is bound.
@@ -66,13 +62,7 @@ impl EndpointSecretRow {
     /// A row as it would come from the table, for tests of its readers.
     #[must_use]
     pub fn new(id: Uuid, not_after: Option<DateTime<Utc>>, sealed: Sealed) -> Self {
-        Self {
-            id,
-            not_after,
-            key_id: sealed.key_id,
-            nonce: sealed.nonce,
-            ciphertext: sealed.ciphertext,
-        }
+        Self { id, not_after, key_id: sealed.key_id, nonce: sealed.nonce, ciphertext: sealed.ciphertext }
     }
 }
 
@@ -123,11 +113,7 @@ pub async fn load_all(pool: &PgPool) -> Result<Vec<EndpointRow>, StoreError> {
         let read = failed("read an endpoint");
         let (id, secret) = (|| Ok((row.try_get("id")?, secret_of(&row)?)))().map_err(read)?;
         if endpoints.last().is_none_or(|last| last.id != id) {
-            endpoints.push(EndpointRow {
-                id,
-                provider: provider_of(&row)?,
-                secrets: Vec::new(),
-            });
+            endpoints.push(EndpointRow { id, provider: provider_of(&row)?, secrets: Vec::new() });
         }
         if let (Some(endpoint), Some(secret)) = (endpoints.last_mut(), secret) {
             endpoint.secrets.push(secret);
@@ -137,16 +123,10 @@ pub async fn load_all(pool: &PgPool) -> Result<Vec<EndpointRow>, StoreError> {
 }
 
 fn provider_of(row: &sqlx::postgres::PgRow) -> Result<EndpointProvider, StoreError> {
-    match row
-        .try_get("provider")
-        .map_err(failed("read an endpoint"))?
-    {
+    match row.try_get("provider").map_err(failed("read an endpoint"))? {
         "retell" => Ok(EndpointProvider::Retell),
         "calcom" => Ok(EndpointProvider::Calcom),
-        _ => Err(StoreError::BadRow {
-            table: "endpoints",
-            column: "provider",
-        }),
+        _ => Err(StoreError::BadRow { table: "endpoints", column: "provider" }),
     }
 }
 
@@ -172,13 +152,8 @@ impl EndpointChanges {
     /// # Errors
     /// The database cannot be reached.
     pub async fn listen(pool: &PgPool) -> Result<Self, StoreError> {
-        let mut listener = PgListener::connect_with(pool)
-            .await
-            .map_err(failed("connect to hear of endpoint changes"))?;
-        listener
-            .listen(CHANGED)
-            .await
-            .map_err(failed("listen for endpoint changes"))?;
+        let mut listener = PgListener::connect_with(pool).await.map_err(failed("connect to hear of endpoint changes"))?;
+        listener.listen(CHANGED).await.map_err(failed("listen for endpoint changes"))?;
         Ok(Self(listener))
     }
 

@@ -53,7 +53,12 @@ pub async fn agent(pool: &PgPool, endpoint: Uuid, agent: &str) -> Result<Vec<Uui
 /// # Errors
 /// When Postgres is away.
 pub async fn event_type(pool: &PgPool, endpoint: Uuid, event_type_id: i64) -> Result<Option<EventTypeOwner>, StoreError> {
-    sqlx::query_as("SELECT * FROM resolve_event_type($1, $2)").bind(endpoint).bind(event_type_id).fetch_optional(pool).await.map_err(failed("resolve an event type"))
+    sqlx::query_as("SELECT * FROM resolve_event_type($1, $2)")
+        .bind(endpoint)
+        .bind(event_type_id)
+        .fetch_optional(pool)
+        .await
+        .map_err(failed("resolve an event type"))
 }
 
 /// Whose booking this is, for events that carry no event type.

@@ -59,7 +59,12 @@ impl CompanyTx {
         for lock in locks {
             statement.push_str(&format!("; SELECT pg_advisory_xact_lock({lock})"));
         }
-        let transaction = pool.begin_with(AssertSqlSafe(statement)).await.map_err(failed("begin a transaction"))?;
+        // In a task of its own, so that it is never dropped half-way (a caller's deadline drops us while we wait for a lock): sqlx 0.9 then forgets to roll
+        // back, and the next user of the connection stands inside our transaction, under our company (tried on PostgreSQL 15; faults G2).
+        let pool = pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(statement)).await }).await;
+        let begun = begun.unwrap_or(Err(sqlx::Error::WorkerCrashed));
+        let transaction = begun.map_err(failed("begin a transaction"))?;
         Ok(Self { transaction, company_id, outbox: Vec::new(), replies: Vec::new() })
     }
 
@@ -113,4 +118,3 @@ impl CompanyTx {
         sqlx::query_scalar("SELECT frontdesk_now()").fetch_one(self.connection()).await.map_err(failed("read the database's clock"))
     }
 }
-

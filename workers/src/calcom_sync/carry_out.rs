@@ -26,9 +26,9 @@ use super::verdict::{Refusal, Verdict, verdict};
 use crate::answers;
 use crate::booking_facts::{self, Booker, Heard, fact_hash};
 use crate::calcom_events::TOKEN_KEY;
-use crate::runtime::checkpoint;
 use crate::runtime::finish::after_commit;
 use crate::runtime::handler::Failure;
+use crate::runtime::{checkpoint, failure_log};
 
 /// Cal.com does calendar and video work and our own webhook inside a request (calcom reference 3.3).
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -68,7 +68,7 @@ enum Outcome {
 /// Carries out one lease. Errors end in the log: the lease expires and somebody takes the intent up again.
 pub(super) async fn carry_out(sync: &Sync, lease: &Lease) {
     if let Err(failure) = try_carry_out(sync, lease).await {
-        tracing::warn!(intent.id = %lease.intent_id, company.id = %lease.company_id, class = failure.class(), "the intent is taken up again after its lease");
+        tracing::warn!(intent.id = %lease.intent_id, company.id = %lease.company_id, class = failure.class(), cause = failure_log::chain(&failure), "the intent is taken up again after its lease");
     }
 }
 
@@ -166,7 +166,11 @@ fn new_booking(job: &Job<'_>, starts_at: DateTime<Utc>) -> NewBooking {
     let Leased { intent, appointment, .. } = &job.leased;
     let name = appointment.name_given.clone().or_else(|| job.contact.name.clone()).unwrap_or_else(|| "Telefonkunde".to_owned());
     let digits = job.contact.phone.as_deref().map(|phone| phone.trim_start_matches('+').to_owned());
-    let email = job.contact.email.clone().unwrap_or_else(|| format!("{}{PLACEHOLDER_EMAIL_HOST}", digits.unwrap_or_else(|| format!("termin-{}", intent.token.simple()))));
+    let email = job
+        .contact
+        .email
+        .clone()
+        .unwrap_or_else(|| format!("{}{PLACEHOLDER_EMAIL_HOST}", digits.unwrap_or_else(|| format!("termin-{}", intent.token.simple()))));
     NewBooking {
         event_type_id: intent.event_type_id.unwrap_or_default(),
         start: starts_at,
@@ -195,7 +199,13 @@ async fn search(job: &Job<'_>, client: &CalcomClient, access: Access<'_>) -> Res
     let Leased { intent, .. } = &job.leased;
     match (intent.op, &intent.uid) {
         (Op::Create, _) => {
-            let filter = BookingFilter { event_type_id: intent.event_type_id, after_start: intent.starts_at, before_end: intent.ends_at, take: 100, ..BookingFilter::default() };
+            let filter = BookingFilter {
+                event_type_id: intent.event_type_id,
+                after_start: intent.starts_at,
+                before_end: intent.ends_at,
+                take: 100,
+                ..BookingFilter::default()
+            };
             let page = client.list_bookings(access, &filter).await?;
             let found: Vec<Booking> = page.bookings.into_iter().filter(|booking| carries_token(intent, booking)).collect();
             Ok(if found.is_empty() { Outcome::Absent } else { Outcome::Seen(found) })
@@ -366,10 +376,7 @@ async fn already_cancelled(job: &Job<'_>, call: Option<&ApiCall>) -> Result<(), 
         (Step::Send { uid: Some(uid) }, ..) | (_, Some(uid), _) | (_, _, Some(uid)) => uid.clone(),
         _ => return Box::pin(end(job, Verdict::Refused { answer: Refusal::CouldNot, class: "never_booked" }, call)).await,
     };
-    let mut heard = heard(
-        job,
-        &Booking::told(uid.clone(), "cancelled", appointment.starts_at, appointment.ends_at),
-    );
+    let mut heard = heard(job, &Booking::told(uid.clone(), "cancelled", appointment.starts_at, appointment.ends_at));
     heard.fact.reason.clone_from(&intent.reason);
     heard.intent_id = Some(intent.id);
     let locks = [uid_lock(appointment.company_id, &uid)];
