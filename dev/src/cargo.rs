@@ -28,9 +28,18 @@ fn program() -> PathBuf {
 
 /// Builds every executable of the workspace; cargo's own lines appear on standard error.
 pub fn build(place: &Place, progress: &Progress) -> anyhow::Result<()> {
-    let step = progress.step("cargo build --workspace --bins");
+    build_with(place, progress, &["build", "--workspace", "--bins"])
+}
+
+/// The same optimised, for the benches.
+pub fn build_release(place: &Place, progress: &Progress) -> anyhow::Result<()> {
+    build_with(place, progress, &["build", "--release", "--workspace", "--bins"])
+}
+
+fn build_with(place: &Place, progress: &Progress, args: &[&str]) -> anyhow::Result<()> {
+    let step = progress.step(format!("cargo {}", args.join(" ")));
     let status = Command::new(program())
-        .args(["build", "--workspace", "--bins"])
+        .args(args)
         .env_clear()
         .envs(environment())
         .current_dir(&place.checkout)

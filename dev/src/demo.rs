@@ -6,7 +6,7 @@ mod environment;
 mod plan;
 mod processes;
 mod rows;
-mod setup;
+pub(crate) mod setup;
 mod story;
 mod table;
 mod verdict;

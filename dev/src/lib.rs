@@ -1,5 +1,6 @@
 //! `cargo dev`: private servers on this machine, stand-ins for Cal.com and Retell, the story; also a library for tests.
 //! Not part of the product: nothing here is deployed.
+pub mod bench;
 pub mod calcom_stand_in;
 mod cargo;
 pub mod demo;

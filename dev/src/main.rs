@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use dev::CANNOT_RUN;
+use dev::bench::Bench;
 use dev::down::Down;
 use dev::install::Install;
 use dev::test_command::Test;
@@ -20,6 +21,7 @@ use dev::up::Up;
         cargo dev up --once      the same, then stop; exit 0 when all is as it should be\n  \
         cargo dev up --detach    leave it running; `. target/dev/env` for its addresses\n  \
         cargo dev test booking   tests with \"booking\" in their names\n  \
+        cargo dev bench booking  the workers' rate beside a bare consumer's\n  \
         cargo dev down           end what is running\n\n\
         Exit codes: 0 as it should be, 1 not as it should be, 2 could not run.\n\
         Servers: DATABASE_URL + AMQP_URL (+ RABBITMQ_MANAGEMENT_URL) if set; else programs found here, started\n\
@@ -38,7 +40,9 @@ enum Command {
     Down(Down),
     /// Servers and every test, or those named
     Test(Test),
-    // chaos, load and bench go here.
+    /// How fast, beside bare peers in the same run
+    Bench(Bench),
+    // chaos and load go here.
     /// Install server packages without starting services; shown to users for sudo
     #[command(hide = true)]
     InstallPackages(Install),
@@ -50,6 +54,7 @@ async fn main() -> ExitCode {
         Command::Up(up) => up.run().await,
         Command::Down(down) => down.run().await,
         Command::Test(test) => test.run().await,
+        Command::Bench(bench) => bench.run().await,
         Command::InstallPackages(install) => install.run(),
     };
     done.unwrap_or_else(|error| {

@@ -91,12 +91,16 @@ pub struct Settled {
     pub callbacks: i64,
     /// Replies that nobody was given yet.
     pub waiters: i64,
+    /// Messages of the providers that a role has handled.
+    pub handled: i64,
+    /// Deliveries that did not succeed at once.
+    pub troubles: i64,
 }
 
 impl Settled {
-    /// Nothing is under way any more.
-    pub fn is_quiet(&self) -> bool {
-        self.intents_open == 0 && self.functions_running == 0 && self.outbox == 0
+    /// Nothing is under way any more, and that many messages of the providers are done.
+    pub fn is_quiet_after(&self, messages: usize) -> bool {
+        i64::try_from(messages) == Ok(self.handled) && self.intents_open == 0 && self.functions_running == 0 && self.outbox == 0
     }
 }
 
@@ -121,7 +125,9 @@ pub async fn settled(connection: &mut PgConnection) -> anyhow::Result<Settled> {
                 (SELECT count(*) FROM dead_letters) AS dead_letters,
                 (SELECT count(*) FROM reviews) AS reviews,
                 (SELECT count(*) FROM callback_requests) AS callbacks,
-                (SELECT count(*) FROM reply_waiters) AS waiters",
+                (SELECT count(*) FROM reply_waiters) AS waiters,
+                (SELECT count(DISTINCT message_id) FROM attempts WHERE kind <> 'intent.due' AND outcome = 'done') AS handled,
+                (SELECT count(*) FROM attempts WHERE outcome <> 'done') AS troubles",
     )
     .fetch_one(connection)
     .await

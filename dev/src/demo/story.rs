@@ -2,7 +2,7 @@
 //! never on time alone. Called by `demo`.
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
 use reqwest::Response;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use super::plan::{self, Plan, ZONE};
 use super::processes::post;
 use super::rows::{self, Settled};
 use super::setup::{Stage, url};
-use crate::calcom_stand_in::LedgerEntry;
+use crate::calcom_stand_in::{DeliveryEntry, LedgerEntry};
 use crate::progress::Progress;
 use crate::retell_stand_in::Played;
 
@@ -25,10 +25,14 @@ const CALL_BOUND: Duration = Duration::from_secs(120);
 /// What the stand-ins say afterwards: the other side of the story.
 pub struct Told {
     pub call: Played,
+    /// Webhooks that Cal.com sent, with what ingress answered.
+    pub deliveries: Vec<DeliveryEntry>,
     /// Every change that Cal.com really made.
     pub ledger: Vec<LedgerEntry>,
     /// What stands in Cal.com now.
     pub live: Vec<LiveBooking>,
+    /// Where the story came to a stop, if it did not come to its end.
+    pub stuck: Option<String>,
 }
 
 /// A booking that Cal.com holds.
@@ -40,32 +44,55 @@ pub struct LiveBooking {
 }
 
 impl Told {
+    /// Messages that ingress took from either provider.
+    pub fn messages(&self) -> usize {
+        self.call.answers.len() + self.deliveries.len()
+    }
+
     /// What the caller heard, sentence by sentence: the answers of the functions.
     pub fn sentences(&self) -> impl Iterator<Item = (&str, &str)> {
         self.call.answers.iter().filter_map(|answer| Some((answer.step.as_str(), answer.body.get("message")?.as_str()?)))
     }
 }
 
-/// Plays it from the first ring until everything has settled.
+/// Plays it from the first ring until everything has settled, or until it is stuck: what happened until then is shown and judged all the same.
 pub async fn play(stage: &Stage, progress: &Progress, plan: &Plan) -> anyhow::Result<Told> {
     let step = progress.step("a caller rings, books, and moves the appointment");
     let call = ring(stage, plan).await?;
-    until(stage, "the call to be analysed and its appointment to be moved", |settled| settled.calls_analyzed == 1 && settled.moved == 1).await?;
-    step.done();
+    let mut told = Told { call, ledger: Vec::new(), deliveries: Vec::new(), live: Vec::new(), stuck: None };
+    let stuck = until(stage, "the call to be analysed and its appointment to be moved", |settled| settled.calls_analyzed == 1 && settled.moved == 1).await?;
+    told.stuck = refused(&told.call).or(stuck);
+    if told.stuck.is_none() {
+        step.done();
+        let step = progress.step("a web visitor books and cancels in Cal.com");
+        told.stuck = visit(stage, plan).await?;
+        if told.stuck.is_none() {
+            step.done();
+        }
+    }
+    told.deliveries = get(stage, "deliveries").await?;
+    if told.stuck.is_none() {
+        let step = progress.step("everything settles");
+        let messages = told.messages();
+        told.stuck = until(stage, "every message to be handled, and outbox and intents to be empty", |settled| settled.is_quiet_after(messages)).await?;
+        if told.stuck.is_none() {
+            step.done();
+        }
+    }
+    told.ledger = get(stage, "ledger").await?;
+    told.live = get(stage, "bookings?live=true").await?;
+    Ok(told)
+}
 
-    let step = progress.step("a web visitor books and cancels in Cal.com");
+/// The web visitor. `Some`: where it is stuck.
+async fn visit(stage: &Stage, plan: &Plan) -> anyhow::Result<Option<String>> {
     let wish = json!({"event_type_id": plan::VISITOR_EVENT_TYPE, "start": plan.visited, "name": plan::VISITOR_NAME, "email": plan::VISITOR_EMAIL});
     let booked: LiveBooking = post(stage, "visitor/book", &wish).await?.json().await.context("the visitor's booking cannot be read")?;
-    until(stage, "the visitor's booking to be taken over", |settled| settled.booked == 2).await?;
+    if let Some(stuck) = until(stage, "the visitor's booking to be taken over", |settled| settled.booked == 2).await? {
+        return Ok(Some(stuck));
+    }
     post(stage, "visitor/cancel", &json!({"uid": booked.uid, "reason": plan::VISITOR_REASON})).await?;
-    until(stage, "the visitor's cancellation to be taken over", |settled| settled.cancelled == 1).await?;
-    step.done();
-
-    let step = progress.step("everything settles");
-    until(stage, "queues, outbox and intents to be empty", Settled::is_quiet).await?;
-    let told = Told { call, ledger: get(stage, "ledger").await?, live: get(stage, "bookings?live=true").await? };
-    step.done();
-    Ok(told)
+    until(stage, "the visitor's cancellation to be taken over", |settled| settled.cancelled == 1).await
 }
 
 /// The whole call as Retell plays it.
@@ -74,11 +101,13 @@ async fn ring(stage: &Stage, plan: &Plan) -> anyhow::Result<Played> {
     let answer = answer.context("the Retell stand-in did not answer")?;
     let status = answer.status();
     ensure!(status.is_success(), "the Retell stand-in refused the call with {status}");
-    let played: Played = answer.json().await.context("the played call cannot be read")?;
-    if let Some(failed) = played.answers.iter().find(|answer| !(200..300).contains(&answer.status)) {
-        bail!("ingress answered {} to {}, after {} attempt(s)", failed.status, failed.step, failed.attempts);
-    }
-    Ok(played)
+    answer.json().await.context("the played call cannot be read")
+}
+
+/// The first step of the call that ingress did not take.
+fn refused(call: &Played) -> Option<String> {
+    let failed = call.answers.iter().find(|answer| !(200..300).contains(&answer.status))?;
+    Some(format!("ingress answered {} to {}, after {} attempt(s)", failed.status, failed.step, failed.attempts))
 }
 
 fn script(plan: &Plan) -> Value {
@@ -99,17 +128,17 @@ fn script(plan: &Plan) -> Value {
     ]})
 }
 
-/// Waits until Postgres says so.
-async fn until(stage: &Stage, what: &str, condition: impl Fn(&Settled) -> bool) -> anyhow::Result<()> {
+/// Waits until Postgres says so. `Some`: it did not.
+async fn until(stage: &Stage, what: &str, condition: impl Fn(&Settled) -> bool) -> anyhow::Result<Option<String>> {
     let deadline = Instant::now() + BOUND;
     let mut connection = rows::connect(stage).await?;
     loop {
         let settled = rows::settled(&mut connection).await?;
         if condition(&settled) {
-            return Ok(());
+            return Ok(None);
         }
         if Instant::now() >= deadline {
-            bail!("waited {} s for {what}; Postgres says {settled:?}; the logs of ingress and workers say why", BOUND.as_secs());
+            return Ok(Some(format!("waited {} s for {what}", BOUND.as_secs())));
         }
         tokio::time::sleep(POLL).await;
     }

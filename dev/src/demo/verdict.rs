@@ -20,7 +20,8 @@ pub struct Check {
 
 impl Check {
     fn new(what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { what: what.into(), expected: expected.into(), found: found.into() }
+        let said = |text: String| if text.is_empty() { "none".to_owned() } else { text };
+        Self { what: what.into(), expected: said(expected.into()), found: said(found.into()) }
     }
 
     /// True when it is as it should be.
@@ -41,13 +42,15 @@ impl fmt::Display for Check {
 
 /// Every check, in the order of the story.
 pub fn judge(plan: &Plan, seen: &Seen, told: &Told) -> Vec<Check> {
-    let mut checks = vec![Check::new("appointments", "2", seen.appointments.len().to_string())];
+    let end = "came to its end";
+    let mut checks =
+        vec![Check::new("the story", end, told.stuck.as_deref().unwrap_or(end)), Check::new("appointments", "2", seen.appointments.len().to_string())];
     checks.extend(by_phone(plan, seen.appointments.first()));
     checks.extend(by_web(plan, seen.appointments.get(1)));
     checks.extend(modifications(plan, seen));
     checks.extend(call(seen, told));
     checks.extend(ledger(seen, told));
-    checks.extend(left_over(seen));
+    checks.extend(left_over(seen, told));
     checks
 }
 
@@ -198,9 +201,16 @@ fn kind_of(op: Op) -> &'static str {
 }
 
 /// Nothing is under way, nothing waits for a human.
-fn left_over(seen: &Seen) -> [Check; 3] {
+fn left_over(seen: &Seen, told: &Told) -> [Check; 4] {
     let settled = &seen.settled;
+    let refused = told.call.answers.iter().filter(|answer| !(200..300).contains(&answer.status)).count()
+        + told.deliveries.iter().filter(|delivery| !delivery.status.is_some_and(|status| (200..300).contains(&status))).count();
     [
+        Check::new(
+            "messages handled at once, in trouble, refused by ingress",
+            format!("{}, 0, 0", told.messages()),
+            format!("{}, {}, {refused}", settled.handled, settled.troubles),
+        ),
         Check::new("intents", "2, 0 open, 0 failed", format!("{}, {} open, {} failed", settled.intents, settled.intents_open, settled.intents_failed)),
         Check::new("outbox, running functions, waiting replies", "0, 0, 0", format!("{}, {}, {}", settled.outbox, settled.functions_running, settled.waiters)),
         Check::new("dead letters, reviews, callbacks", "0, 0, 0", format!("{}, {}, {}", settled.dead_letters, settled.reviews, settled.callbacks)),

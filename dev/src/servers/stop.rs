@@ -31,8 +31,8 @@ pub struct Report {
     pub servers_stay: bool,
 }
 
-/// `cargo dev down`: everything of this checkout, whoever started it.
-pub async fn down(progress: &Progress) -> Result<Report> {
+/// `cargo dev down`: what a detached or killed run of this checkout left. A run that is still at work keeps itself and the servers, unless `all` is said.
+pub async fn down(progress: &Progress, all: bool) -> Result<Report> {
     let place = Place::of_checkout()?;
     let state = StateFile::at(&place.root);
     if is_root() {
@@ -43,6 +43,20 @@ pub async fn down(progress: &Progress) -> Result<Report> {
     };
     let mut report = Report::default();
     let own = Identity::own()?;
+    let at_work: Vec<String> = known
+        .holders
+        .iter()
+        .filter(|holder| !holder.detached && holder.identity != own && holder.identity.alive())
+        .map(|holder| format!("cargo dev {} ({})", holder.purpose, holder.identity.pid))
+        .collect();
+    if !all && !at_work.is_empty() {
+        if replace_detached(&place, &state, progress).await? {
+            report.ended.push("the detached run".into());
+        }
+        progress.note(format!("at work and left alone, with the servers: {}; `cargo dev down --all` ends that, too", at_work.join(", ")));
+        report.servers_stay = true;
+        return Ok(report);
+    }
     for holder in known.holders.iter().filter(|holder| holder.identity != own) {
         let name = format!("cargo dev {}", holder.purpose);
         if holder.identity.alive() {

@@ -57,6 +57,25 @@ pub fn as_it_should_be(plan: &Plan) -> (Seen, Told) {
         cancellation_reason: Some(plan::VISITOR_REASON.into()),
         ..base.clone()
     };
+    let seen = Seen {
+        appointments: vec![base, web],
+        modifications: rows(plan),
+        calls: vec![Call {
+            number: 1,
+            retell_call_id: "call_1".into(),
+            status: "analyzed".into(),
+            started_at: Some(now),
+            duration_ms: Some(900),
+            disconnection_reason: Some("user_hangup".into()),
+            sentiment: None,
+            customer: None,
+        }],
+        settled: Settled { intents: 2, handled: 3, ..Settled::default() },
+    };
+    (seen, told(plan, now))
+}
+
+fn rows(plan: &Plan) -> Vec<Modification> {
     let modification = |appointment_number, kind: &str, uid: &str, from, to, source: &str| Modification {
         appointment_number,
         kind: kind.into(),
@@ -68,27 +87,12 @@ pub fn as_it_should_be(plan: &Plan) -> (Seen, Told) {
         call_number: (appointment_number == 1).then_some(1),
         reason: None,
     };
-    let seen = Seen {
-        appointments: vec![base, web],
-        modifications: vec![
-            modification(1, "booked", "uid1", None, Some(plan.booked_for), "retell_phone"),
-            modification(1, "rescheduled", "uid2", Some(plan.booked_for), Some(plan.moved_to), "retell_api"),
-            modification(2, "booked", "uid3", None, Some(plan.visited), "calcom_webhook"),
-            modification(2, "cancelled", "uid3", Some(plan.visited), None, "calcom_webhook"),
-        ],
-        calls: vec![Call {
-            number: 1,
-            retell_call_id: "call_1".into(),
-            status: "analyzed".into(),
-            started_at: Some(now),
-            duration_ms: Some(900),
-            disconnection_reason: Some("user_hangup".into()),
-            sentiment: None,
-            customer: None,
-        }],
-        settled: Settled { intents: 2, ..Settled::default() },
-    };
-    (seen, told(plan, now))
+    vec![
+        modification(1, "booked", "uid1", None, Some(plan.booked_for), "retell_phone"),
+        modification(1, "rescheduled", "uid2", Some(plan.booked_for), Some(plan.moved_to), "retell_api"),
+        modification(2, "booked", "uid3", None, Some(plan.visited), "calcom_webhook"),
+        modification(2, "cancelled", "uid3", Some(plan.visited), None, "calcom_webhook"),
+    ]
 }
 
 fn told(plan: &Plan, now: DateTime<Utc>) -> Told {
@@ -105,9 +109,12 @@ fn told(plan: &Plan, now: DateTime<Utc>) -> Told {
     let answer =
         |step: &str| json!({"step": step, "status": 200, "attempts": 1, "latency_ms": 5, "body": {"status": "booked", "message": "Ihr Termin ist gebucht."}});
     let call = json!({"call_id": "call_1", "answers": [answer("book_appointment"), answer("reschedule_appointment")]});
+    let delivery = json!([{"seq": 1, "at": now, "trigger": "BOOKING_CREATED", "uid": "uid1", "webhook_id": "w", "status": 204}]);
     Told {
         call: serde_json::from_value(call).expect("a played call"),
         ledger: serde_json::from_value(ledger).expect("a ledger"),
+        deliveries: serde_json::from_value(delivery).expect("deliveries"),
+        stuck: None,
         live: vec![LiveBooking { uid: "uid2".into(), start: plan.moved_to, event_type_id: 1320 }],
     }
 }
@@ -168,6 +175,9 @@ fn a_call_on_the_wrong_modification_a_second_row_and_a_leftover_are_noticed() {
     let doubled = broken(|seen, _| seen.modifications.push(seen.modifications[0].clone()));
     assert_eq!(doubled, ["modification 5", "changes in Cal.com = modification rows"]);
     assert_eq!(broken(|seen, _| seen.settled.dead_letters = 1), ["dead letters, reviews, callbacks"]);
+    assert_eq!(broken(|seen, _| seen.settled.troubles = 1), ["messages handled at once, in trouble, refused by ingress"]);
+    assert_eq!(broken(|_, told| told.deliveries[0].status = Some(503)), ["messages handled at once, in trouble, refused by ingress"]);
+    assert_eq!(broken(|_, told| told.stuck = Some("waited 30 s".into())), ["the story"]);
     assert_eq!(broken(|seen, _| seen.appointments.clear()).len(), 10);
 }
 
