@@ -92,6 +92,12 @@ impl StoreError {
         matches!(self, Self::Changed { .. }) || matches!(self.sqlstate().as_deref(), Some("40001" | "40P01" | "55P03"))
     }
 
+    /// The message holds a value that no column can take, such as a NUL character (faults A6): class 22, and no repeat can help.
+    #[must_use]
+    pub fn is_bad_value(&self) -> bool {
+        self.sqlstate().is_some_and(|code| code.starts_with("22"))
+    }
+
     /// Postgres is away or shedding load: the message is fine, try later (faults D5).
     #[must_use]
     pub fn is_unavailable(&self) -> bool {

@@ -137,6 +137,12 @@ pub fn could_not() -> Value {
     refusal("callback_queued", "Das konnte ich gerade leider nicht eintragen. Wir kümmern uns darum und rufen Sie zurück.")
 }
 
+/// Somebody will call: the promise is a row with a deadline.
+#[must_use]
+pub fn callback_promised() -> Value {
+    json!({ "success": true, "callback": true, "message": "Gern, ich habe notiert, dass wir Sie zurückrufen. Wir melden uns spätestens morgen." })
+}
+
 /// The function exists, but nobody carries it out yet.
 #[must_use]
 pub fn cannot_do_this() -> Value {

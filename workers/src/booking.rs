@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::domain::local_time;
 use shared::domain::provenance::{Actor, Channel, Provenance};
-use shared::envelope::{Envelope, Kind, Lane, Role};
+use shared::envelope::{Envelope, Role};
 use shared::store::appointments::{self, NewAppointment};
 use shared::store::customers::{self, CustomerHint};
 use shared::store::intents::{self, NewIntent, Op};
@@ -15,58 +15,25 @@ use shared::store::slot_claims::{self, Resource};
 use shared::store::tx::CompanyTx;
 use shared::store::{callbacks, calls};
 use shared::wire::arguments::ArgumentError;
-use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::booking_facts::{self, Heard};
+use crate::answers;
+use crate::appointment_changes::Change;
+use crate::booking_facts;
 use crate::phone_functions::{self, Begun, FunctionWork};
-use crate::runtime::{Context, Failure, Handler, Prepared};
-use crate::{answers, calcom_events};
+use crate::runtime::Failure;
 
 /// The role.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Booking {
-    pool: PgPool,
     clock: Clock,
 }
 
-/// Its two kinds of work.
-#[derive(Debug)]
-pub enum Work {
-    Function(Box<FunctionWork>),
-    Calcom(Box<Heard>),
-}
-
-impl Handler for Booking {
+impl Change for Booking {
     const ROLE: Role = Role::Booking;
-    type Work = Work;
 
-    async fn prepare(&self, envelope: &Envelope) -> Result<Prepared<Work>, Failure> {
-        if matches!(envelope.kind, Kind::RetellFunction(_)) {
-            Ok(phone_functions::prepare(&self.pool, envelope).await?.map(|work| Work::Function(Box::new(work))))
-        } else {
-            Ok(calcom_events::prepare(&self.pool, envelope).await?.map(|work| Work::Calcom(Box::new(work))))
-        }
-    }
-
-    async fn handle(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Work) -> Result<(), Failure> {
-        match work {
-            Work::Calcom(heard) => booking_facts::apply(tx, heard).await.map(|_| ()),
-            Work::Function(work) => {
-                let Some(begun) = phone_functions::begin(tx, envelope, work).await? else { return Ok(()) };
-                if let Some(refusal) = self.book(tx, envelope, work, &begun).await? {
-                    phone_functions::answer(tx, envelope, &begun, &refusal).await?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    async fn duplicate(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Work) -> Result<(), Failure> {
-        match work {
-            Work::Function(work) => phone_functions::begin(tx, envelope, work).await.map(|_| ()),
-            Work::Calcom(_) => Ok(()),
-        }
+    async fn wish(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork, begun: &Begun) -> Result<Option<Value>, Failure> {
+        self.book(tx, envelope, work, begun).await
     }
 }
 
@@ -82,8 +49,8 @@ struct Wish {
 
 impl Booking {
     #[must_use]
-    pub fn new(context: Context) -> Self {
-        Self { pool: context.pool, clock: context.clock }
+    pub const fn new(clock: Clock) -> Self {
+        Self { clock }
     }
 
     /// Records the wish; `Some` is the answer if it cannot be one.
@@ -133,7 +100,7 @@ impl Booking {
         let intent = NewIntent {
             appointment_id,
             op: Op::Create,
-            lane: Lane::Live,
+            lane: phone_functions::lane(envelope),
             credential_id: wish.credential_id,
             token: Uuid::now_v7(),
             uid: None,

@@ -11,7 +11,7 @@ use shared::envelope::{Envelope, Kind, Role};
 use shared::store::calls::{self, CallStatus, CallUpdate};
 use shared::store::tx::{CompanyTx, uid_lock};
 use shared::store::{appointments, callbacks, customers, function_calls};
-use shared::wire::calcom::CalcomEvent;
+use shared::wire::calcom::{CalcomEvent, Trigger};
 use shared::wire::retell::RetellEvent;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -121,7 +121,7 @@ impl Calls {
         let Some(uid) = event.payload.uid.clone() else { return Ok(stored) };
         let Some(owner) = tenants::of_booking(&self.pool, endpoint, &uid).await? else { return Ok(stored) };
         // the end of a meeting is told by our own clock, not by this event (calcom reference 2.9)
-        if event.flat {
+        if matches!(event.trigger, Trigger::MeetingStarted | Trigger::MeetingEnded) {
             return Ok(Prepared { company_id: Some(owner.company_id), locks: Vec::new(), work: Work::Stored });
         }
         let locks = vec![uid_lock(owner.company_id, &uid)];

@@ -1,11 +1,13 @@
-//! Role `desk`: answers a caller now. In this version: call_inbound with the company's marks and the date in words; the reading functions are refused
-//! honestly until they are built (the live call's own issue).
+//! Role `desk`: answers a caller now. In this version: call_inbound with the company's marks and the date in words; the wish to be called
+//! back; the reading functions are refused honestly until they are built (the live call's own issue).
 
 use chrono::{Datelike, Duration};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::domain::local_time;
 use shared::envelope::{Envelope, Kind, Role};
+use shared::functions::Function;
+use shared::store::callbacks;
 use shared::store::resolve::NumberOwner;
 use shared::store::tx::CompanyTx;
 use shared::wire::retell::CallInbound;
@@ -56,7 +58,14 @@ impl Handler for Desk {
             }
             Work::Function(work) => {
                 let Some(begun) = phone_functions::begin(tx, envelope, work).await? else { return Ok(()) };
-                phone_functions::answer(tx, envelope, &begun, &answers::cannot_do_this()).await
+                let answer = if envelope.kind == Kind::RetellFunction(Function::RequestCallback) {
+                    // what every refusal offers must be had
+                    callbacks::promise(tx, Some(begun.call.id), None, "customer_request", callbacks::Priority::Normal).await?;
+                    answers::callback_promised()
+                } else {
+                    answers::cannot_do_this()
+                };
+                phone_functions::answer(tx, envelope, &begun, &answer).await
             }
         }
     }
@@ -66,6 +75,12 @@ impl Handler for Desk {
             Work::Inbound(_) => self.handle(tx, envelope, work).await,
             Work::Function(work) => phone_functions::begin(tx, envelope, work).await.map(|_| ()),
         }
+    }
+
+    fn parked_answer(&self, envelope: &Envelope) -> Option<Vec<u8>> {
+        // the phone rings: an agent without our variables is better than none
+        let answer = if envelope.kind == Kind::RetellCallInbound { json!({ "call_inbound": {} }) } else { answers::cannot_do_this() };
+        Some(answer.to_string().into_bytes())
     }
 }
 

@@ -8,6 +8,7 @@
 //! Invariants: a role commits nothing, acks nothing and names no queue; the runtime knows no business rule; no HTTP is parsed here.
 
 mod answers;
+mod appointment_changes;
 pub mod booking;
 mod booking_facts;
 mod calcom_events;

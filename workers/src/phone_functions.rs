@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use shared::domain::phone::E164;
-use shared::envelope::Envelope;
+use shared::envelope::{Envelope, Lane};
 use shared::store::appointments::Appointment;
 use shared::store::calls::{self, Call, CallStatus, CallUpdate};
 use shared::store::function_calls::{self, Claim, Wish};
@@ -129,7 +129,14 @@ pub async fn begin(tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork)
     };
     let call = calls::upsert(tx, &CallUpdate { customer_id, ..work.call.clone() }).await?;
     let wish =
-        Wish { call_id: call.id, function: &work.name, dedup_key: &work.dedup_key, wish_hash: &work.wish_hash, message_id: envelope.message_id.as_str() };
+        Wish {
+            call_id: call.id,
+            function: &work.name,
+            dedup_key: &work.dedup_key,
+            wish_hash: &work.wish_hash,
+            message_id: envelope.message_id.as_str(),
+            caller_gone: envelope.caller_gone,
+        };
     match function_calls::claim(tx, &wish).await? {
         Claim::New(function_call_id) => Ok(Some(Begun { function_call_id, call, customer_id })),
         Claim::Answered(result) => {
@@ -139,8 +146,11 @@ pub async fn begin(tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork)
             Ok(None)
         }
         Claim::Running(function_call_id) => {
-            if let Some(to) = &envelope.reply_to {
-                function_calls::wait_for(tx, function_call_id, to).await?;
+            // it may have become final since `claim` looked
+            if let Some(to) = &envelope.reply_to
+                && let Some(result) = function_calls::wait_for(tx, function_call_id, to).await?
+            {
+                tx.reply(to.clone(), result.to_string().into_bytes());
             }
             Ok(None)
         }
@@ -153,13 +163,20 @@ pub async fn begin(tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork)
 /// Only what the store says.
 pub async fn answer(tx: &mut CompanyTx, envelope: &Envelope, begun: &Begun, answer: &Value) -> Result<(), Failure> {
     let success = answer["success"].as_bool().unwrap_or(false);
-    let finished = function_calls::finish(tx, begun.function_call_id, success, answer, None).await?;
-    if finished.is_some()
-        && let Some(to) = &envelope.reply_to
-    {
+    let Some(finished) = function_calls::finish(tx, begun.function_call_id, success, answer, None).await? else { return Ok(()) };
+    if let Some(to) = &envelope.reply_to {
         tx.reply(to.clone(), answer.to_string().into_bytes());
     }
+    if finished.told.as_deref() == Some("missed") {
+        crate::calls::told_too_late(tx, Some(begun.call.id), None, success).await?;
+    }
     Ok(())
+}
+
+/// The lane of an intent: live while the caller waits for it.
+#[must_use]
+pub const fn lane(envelope: &Envelope) -> Lane {
+    if envelope.caller_gone { Lane::Bulk } else { Lane::Live }
 }
 
 /// Lets this request wait for the result of a wish that calcom-sync carries out.

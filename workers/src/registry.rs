@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shared::envelope::Role;
 use tokio::sync::Notify;
 
+use crate::appointment_changes::AppointmentChanges;
 use crate::booking::Booking;
 use crate::calcom_sync::{self, Doorbell};
 use crate::calls::Calls;
@@ -19,9 +20,9 @@ pub const ROLES: [Role; 6] = [Role::Booking, Role::Reschedule, Role::Cancellatio
 /// Starts a role. A handler is made once per lane: `roles.consume(booking::Booking::new)` with `fn new(context: Context) -> Self`.
 pub fn attach(role: Role, roles: &mut Roles<'_>) {
     match role {
-        Role::Booking => roles.consume(Booking::new),
-        Role::Reschedule => roles.consume(Reschedule::new),
-        Role::Cancellation => roles.consume(Cancellation::new),
+        Role::Booking => roles.consume(|context| AppointmentChanges::new(context.clone(), Booking::new(context.clock))),
+        Role::Reschedule => roles.consume(|context| AppointmentChanges::new(context.clone(), Reschedule::new(context.clock))),
+        Role::Cancellation => roles.consume(|context| AppointmentChanges::new(context.clone(), Cancellation::new(context.clock))),
         Role::Desk => roles.consume(Desk::new),
         Role::CalcomSync => {
             let bell = Arc::new(Notify::new());

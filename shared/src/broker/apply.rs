@@ -82,6 +82,12 @@ impl<'a> Declarer<'a> {
         Ok(Self { connection, channel: fresh_channel(connection).await? })
     }
 
+    /// Closes the channel and waits for it: closing the connection under a channel that is still closing makes lapin log an error.
+    async fn finish(self) {
+        // the connection goes next, so the outcome does not matter
+        let _ = self.channel.close(200, "OK".into()).await;
+    }
+
     async fn exchange_exists(&mut self, row: &ExchangeRow) -> Result<bool, TopologyError> {
         let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
         let found = self.channel.exchange_declare(row.name.as_str().into(), kind(row), options, FieldTable::default()).await;
@@ -146,6 +152,7 @@ async fn declare_all(connection: &Connection, scale: Scale) -> Result<Report, To
         note(declarer.queue_exists(&row).await?, row.name.as_str());
         declarer.declare_queue(&row, scale).await?;
     }
+    declarer.finish().await;
     Ok(report)
 }
 
@@ -162,6 +169,7 @@ async fn find_missing(connection: &Connection) -> Result<Vec<String>, TopologyEr
             missing.push(format!("queue {}", row.name));
         }
     }
+    declarer.finish().await;
     Ok(missing)
 }
 

@@ -229,7 +229,8 @@ macro_rules! with_details {
         concat!(
             "WITH input AS (SELECT * FROM jsonb_populate_record(NULL::appointments, $1)), written AS (",
             $appointment,
-            " RETURNING a.id, a.company_id, a.number, a.customer_id, a.staff_id, a.service_id, a.starts_at, a.ends_at, a.status),
+            " RETURNING a.id, a.company_id, a.number, a.customer_id, a.staff_id, a.service_id, a.starts_at, a.ends_at, a.status,
+                'staff/' || a.staff_id AS person, a.starts_at - interval '1 day' AS day_before),
             bookings AS (
                 INSERT INTO calcom_bookings AS k (company_id, uid, appointment_id, provider_account_id, predecessor_uid, state, placeholder, sequence, provider_updated_at,
                     fact_hash, starts_at, ends_at, event_type_id, booking_id, host_user_id, seats_per_slot, no_show, requested_at, accepted_at, opened_at, opened_by,
@@ -247,6 +248,8 @@ macro_rules! with_details {
                     opened_by_user_id = excluded.opened_by_user_id, opened_call_id = excluded.opened_call_id, closed_at = excluded.closed_at,
                     closed_by = excluded.closed_by, closed_source = excluded.closed_source, closed_by_user_id = excluded.closed_by_user_id,
                     closed_call_id = excluded.closed_call_id, closed_reason = excluded.closed_reason
+                -- two chains that belong together (a review says so): the other appointment's row is not overwritten by our placeholder of it
+                WHERE k.appointment_id = excluded.appointment_id
             ),
             modifications AS (
                 INSERT INTO appointment_modifications (id, company_id, appointment_id, customer_id, kind, previous_starts_at, new_starts_at, actor, source, user_id,
@@ -261,12 +264,12 @@ macro_rules! with_details {
                 WHERE c.company_id = w.company_id AND c.appointment_id = w.id AND w.status <> 'requested'
                   AND (w.status NOT IN ('pending', 'booked') OR (c.during <> tstzrange(w.starts_at, w.ends_at)
                        AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.company_id = w.company_id AND i.appointment_id = w.id AND i.op = 'reschedule'
-                                       AND i.state IN ('waiting', 'recorded', 'sent', 'unknown') AND i.starts_at = lower(c.during))))
+                                       AND i.state IN ('waiting', 'recorded', 'sent', 'unknown') AND i.starts_at = c.starts_at)))
             ),
             claimed AS (
                 INSERT INTO slot_claims (id, company_id, resource, during, kind, holder, appointment_id)
                 SELECT gen_random_uuid(), w.company_id,
-                       coalesce('staff/' || w.staff_id, 'event_type/' || (SELECT s.calcom_event_type_id FROM services s WHERE s.company_id = w.company_id AND s.id = w.service_id)),
+                       coalesce(w.person, 'event_type/' || (SELECT s.calcom_event_type_id FROM services s WHERE s.company_id = w.company_id AND s.id = w.service_id)),
                        tstzrange(w.starts_at, w.ends_at), 'external', w.id, w.id
                 FROM written w
                 WHERE w.status IN ('pending', 'booked') AND (w.staff_id IS NOT NULL OR w.service_id IS NOT NULL)
@@ -277,8 +280,9 @@ macro_rules! with_details {
                 SELECT gen_random_uuid(), w.company_id, 'appointment', 'overlap', w.id, jsonb_build_object('other_appointment_id', c.appointment_id),
                        'overlap/' || least(w.id::text, c.appointment_id::text) || '/' || greatest(w.id::text, c.appointment_id::text)
                 FROM written w
-                JOIN slot_claims c ON c.company_id = w.company_id AND c.resource = 'staff/' || w.staff_id AND c.appointment_id <> w.id
-                    AND lower(c.during) < w.ends_at AND lower(c.during) > w.starts_at - interval '1 day' AND upper(c.during) > w.starts_at
+                -- plain columns on both sides: under row-level security an expression that is not leakproof finds no index
+                JOIN slot_claims c ON c.company_id = w.company_id AND c.resource = w.person AND c.appointment_id <> w.id
+                    AND c.starts_at < w.ends_at AND c.starts_at > w.day_before AND upper(c.during) > w.starts_at
                 WHERE w.status IN ('pending', 'booked')
                 ON CONFLICT (company_id, dedup_key) DO NOTHING
             )

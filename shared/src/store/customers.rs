@@ -33,10 +33,10 @@ pub async fn resolve(tx: &mut CompanyTx, hint: &CustomerHint<'_>) -> Result<Uuid
              RETURNING id"
         }
         (None, Some(_)) => {
-            "WITH known AS (SELECT id FROM customers WHERE company_id = $2 AND lower(email) = lower($4) ORDER BY created_at, id LIMIT 1),
+            "WITH known AS (SELECT id FROM customers WHERE company_id = $2 AND email_key = lower($4) ORDER BY created_at, id LIMIT 1),
              made AS (INSERT INTO customers (id, company_id, phone, email, name, source)
                  SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT 1 FROM known)
-                 ON CONFLICT (company_id, lower(email)) WHERE phone IS NULL AND email IS NOT NULL DO UPDATE SET name = coalesce(customers.name, excluded.name)
+                 ON CONFLICT (company_id, email_key) WHERE phone IS NULL AND email IS NOT NULL DO UPDATE SET name = coalesce(customers.name, excluded.name)
                  RETURNING id)
              SELECT id FROM known UNION ALL SELECT id FROM made LIMIT 1"
         }

@@ -18,6 +18,8 @@ pub struct Wish<'a> {
     /// Hash of function and normalised arguments.
     pub wish_hash: &'a [u8],
     pub message_id: &'a str,
+    /// The caller has heard the fallback sentence already: the result will be owed.
+    pub caller_gone: bool,
 }
 
 /// A stored wish.
@@ -71,7 +73,7 @@ pub async fn claim(tx: &mut CompanyTx, wish: &Wish<'_>) -> Result<Claim, StoreEr
         None => {}
     }
     let id = Uuid::now_v7();
-    sqlx::query("INSERT INTO function_calls (id, company_id, call_id, function, dedup_key, wish_hash, message_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, frontdesk_now())")
+    sqlx::query("INSERT INTO function_calls (id, company_id, call_id, function, dedup_key, wish_hash, message_id, told, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $8 THEN 'missed' END, frontdesk_now())")
         .bind(id)
         .bind(company_id)
         .bind(wish.call_id)
@@ -79,30 +81,39 @@ pub async fn claim(tx: &mut CompanyTx, wish: &Wish<'_>) -> Result<Claim, StoreEr
         .bind(wish.dedup_key)
         .bind(wish.wish_hash)
         .bind(wish.message_id)
+    .bind(wish.caller_gone)
         .execute(tx.connection())
         .await
         .map_err(failed("record a function call"))?;
     Ok(Claim::New(id))
 }
 
-/// Adds a request that waits for the result.
+/// Lets a request wait for the result; `Some` is the result if it became final meanwhile.
+///
+/// The share lock is what makes that true: a result that becomes final at this very moment either sees this waiter, or is seen here.
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn wait_for(tx: &mut CompanyTx, function_call_id: Uuid, to: &ReplyTo) -> Result<(), StoreError> {
+pub async fn wait_for(tx: &mut CompanyTx, function_call_id: Uuid, to: &ReplyTo) -> Result<Option<Value>, StoreError> {
     let company_id = tx.company_id();
-    sqlx::query(
-        "INSERT INTO reply_waiters (id, company_id, function_call_id, reply_queue, correlation_id, expires_at) VALUES ($1, $2, $3, $4, $5, frontdesk_now() + interval '1 minute')",
+    let known: Option<Option<Value>> = sqlx::query_scalar(
+        "WITH wish AS (
+             SELECT id, result FROM function_calls WHERE company_id = $2 AND id = $3 FOR SHARE
+         ), waiter AS (
+             INSERT INTO reply_waiters (id, company_id, function_call_id, reply_queue, correlation_id, expires_at)
+             SELECT $1, $2, id, $4, $5, frontdesk_now() + interval '1 minute' FROM wish WHERE result IS NULL
+         )
+         SELECT result FROM wish",
     )
     .bind(Uuid::now_v7())
     .bind(company_id)
     .bind(function_call_id)
     .bind(&to.queue)
     .bind(to.correlation_id)
-    .execute(tx.connection())
+    .fetch_optional(tx.connection())
     .await
     .map_err(failed("record a waiting request"))?;
-    Ok(())
+    Ok(known.flatten())
 }
 
 /// Makes a result final and replies to everybody who waits for it after the commit. `None`: it was final already.

@@ -45,9 +45,9 @@ pub async fn promise(
     // external times are Cal.com's: they occupy a person, and are seen here through start bounds (a claim is at most a day long)
     let taken: bool = sqlx::query_scalar(
         "WITH expired AS (DELETE FROM slot_claims WHERE company_id = $1 AND resource = $2 AND expires_at <= frontdesk_now()
-                          AND lower(during) < $4 AND lower(during) > $3 - interval '1 day')
+                          AND starts_at < $4 AND starts_at > $3 - interval '1 day')
          SELECT count(DISTINCT holder) >= $6 FROM slot_claims
-         WHERE company_id = $1 AND resource = $2 AND holder <> $5 AND lower(during) < $4 AND lower(during) > $3 - interval '1 day' AND upper(during) > $3
+         WHERE company_id = $1 AND resource = $2 AND holder <> $5 AND starts_at < $4 AND starts_at > $3 - interval '1 day' AND upper(during) > $3
            AND (expires_at IS NULL OR expires_at > frontdesk_now())",
     )
     .bind(company_id)
@@ -91,7 +91,7 @@ pub async fn promise(
 /// When Postgres is away.
 pub async fn free(tx: &mut CompanyTx, appointment_id: Uuid, starts_at: DateTime<Utc>) -> Result<(), StoreError> {
     let company_id = tx.company_id();
-    sqlx::query("DELETE FROM slot_claims WHERE company_id = $1 AND appointment_id = $2 AND lower(during) = $3")
+    sqlx::query("DELETE FROM slot_claims WHERE company_id = $1 AND appointment_id = $2 AND starts_at = $3")
         .bind(company_id)
         .bind(appointment_id)
         .bind(starts_at)

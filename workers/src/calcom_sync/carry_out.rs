@@ -86,9 +86,7 @@ async fn try_carry_out(sync: &Sync, lease: &Lease) -> Result<(), Failure> {
         }
     };
     checkpoint::reach(checkpoint::AFTER_CALL);
-    let result = conclude(&job, outcome, call).await;
-    checkpoint::reach(checkpoint::AFTER_RESULT_COMMIT);
-    result
+    conclude(&job, outcome, call).await
 }
 
 /// Transaction 1: what is leased, and if it is to be sent, the mark that it was.
@@ -259,8 +257,9 @@ async fn conclude(job: &Job<'_>, outcome: Outcome, call: ApiCall) -> Result<(), 
     }
 }
 
+/// A conflict over a time; a cancellation takes none.
 fn was_conflict(job: &Job<'_>) -> bool {
-    error_class(&job.leased.intent) == "conflict"
+    job.leased.intent.op != Op::Cancel && error_class(&job.leased.intent) == "conflict"
 }
 
 /// The class of the failure that made the outcome unknown, kept from look to look.
@@ -496,6 +495,7 @@ async fn end_appointment(tx: &mut CompanyTx, job: &Job<'_>, current: &Appointmen
 /// Commits, and publishes what the transaction leaves to be done.
 async fn commit(job: &Job<'_>, tx: CompanyTx) -> Result<(), Failure> {
     let after = tx.commit().await?;
+    checkpoint::reach(checkpoint::AFTER_RESULT_COMMIT);
     job.sync.bell.notify_one();
     after_commit(&job.sync.context, after).await;
     Ok(())

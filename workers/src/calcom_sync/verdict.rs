@@ -42,8 +42,7 @@ pub(super) fn verdict(op: Op, error: &CalcomError) -> Verdict {
         Class::SlotTaken => refused(Refusal::SlotTaken),
         Class::OutOfBounds => refused(Refusal::OutOfBounds),
         // 409: taken, or our own first try succeeded
-        Class::Conflict if op == Op::Create => Verdict::Unknown { class: name },
-        Class::Conflict => refused(Refusal::SlotTaken),
+        Class::Conflict => Verdict::Unknown { class: name },
         Class::AlreadyCancelled if op == Op::Cancel => Verdict::AlreadyDone,
         // perhaps by our own lost request: the chain tells
         Class::AlreadyRescheduled { .. } => Verdict::Unknown { class: name },

@@ -70,6 +70,9 @@ impl<H: Handler> Worker<H> {
                 let letter = letter(&message, company_id, H::ROLE.name(), reason, detail);
                 let attempt = self.attempt(&message, company_id, Outcome::Parked, Some(ended.class()));
                 if self.park(&letter, &[attempt]).await {
+                    if let (Some(to), Some(body)) = (&message.envelope.reply_to, self.handler.parked_answer(&message.envelope)) {
+                        send_replies(&self.context, vec![Reply { to: to.clone(), body }]).await;
+                    }
                     self.settled(&message, Outcome::Parked);
                     message.receipt.ack().await;
                 } else {

@@ -31,6 +31,11 @@ pub trait Handler: Send + Sync + 'static {
     fn duplicate(&self, _tx: &mut CompanyTx, _envelope: &Envelope, _work: &Self::Work) -> impl Future<Output = Result<(), Failure>> + Send {
         async { Ok(()) }
     }
+
+    /// What a request that waits for an answer hears when its message is parked for a human: a true sentence now instead of silence until the deadline.
+    fn parked_answer(&self, _envelope: &Envelope) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// A message that is ready for its transaction.
@@ -112,7 +117,7 @@ impl Error for Failure {
     }
 }
 
-/// Contention is repeated, an absent Postgres is waited for; a refused constraint or an unreadable row is retried (a newer schema may be rolling out)
+/// Contention is repeated, an absent Postgres is waited for, a value that cannot be stored is parked; a refused constraint or an unreadable row is retried (a newer schema may be rolling out)
 /// and parked in the end.
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
@@ -120,6 +125,8 @@ impl From<StoreError> for Failure {
             Self::Contention { cause: Box::new(error) }
         } else if error.is_unavailable() {
             Self::StoreAway { cause: Box::new(error) }
+        } else if error.is_bad_value() {
+            Self::park(reason::POISON, "the body holds a value that cannot be stored")
         } else {
             Self::Retry { class: error.class(), cause: Some(Box::new(error)) }
         }

@@ -31,12 +31,15 @@ async fn move_one(context: &Context, delivery: Delivery) {
     }
 }
 
-/// Ingress says in a header why it parks an authentic request that it cannot read; otherwise the queue says it.
+/// An authentic request that nobody can read is sent to the parking queue by name (ingress); otherwise the queue says why it is here.
 fn reason_of(delivery: &Delivery) -> &'static str {
-    let parked = delivery.raw.park();
-    let said = parked.properties.pointer("/headers/reason").and_then(serde_json::Value::as_str);
-    let known = said.and_then(|said| reason::ALL.into_iter().find(|reason| *reason == said));
-    known.unwrap_or(if delivery.queue == QueueName::dead() { reason::DELIVERY_LIMIT } else { reason::UNROUTED })
+    if delivery.queue == QueueName::dead() {
+        reason::DELIVERY_LIMIT
+    } else if delivery.routing_key == QueueName::unrouted().as_str() {
+        reason::UNREADABLE
+    } else {
+        reason::UNROUTED
+    }
 }
 
 /// Whose queue was meant.

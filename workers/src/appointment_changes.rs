@@ -1,0 +1,79 @@
+//! What the three roles that change appointments share: a caller's wish comes by function, everything else is a fact from Cal.com, and both meet in the
+//! same role (architecture section 2). A role itself says only how a wish becomes an intent.
+
+use serde_json::Value;
+use shared::envelope::{Envelope, Kind, Role};
+use shared::store::tx::CompanyTx;
+use sqlx::PgPool;
+
+use crate::booking_facts::{self, Heard};
+use crate::phone_functions::{self, Begun, FunctionWork};
+use crate::runtime::{Context, Failure, Handler, Prepared};
+use crate::{answers, calcom_events};
+
+/// A kind of change.
+pub trait Change: Send + Sync + 'static {
+    /// Whose messages these are.
+    const ROLE: Role;
+
+    /// Records a new wish as an intent; `Some` is the answer if it cannot become one.
+    fn wish(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork, begun: &Begun) -> impl Future<Output = Result<Option<Value>, Failure>> + Send;
+}
+
+/// The handler of one kind of change.
+#[derive(Clone)]
+pub struct AppointmentChanges<C> {
+    pool: PgPool,
+    change: C,
+}
+
+/// Its two kinds of work.
+#[derive(Debug)]
+pub enum Work {
+    Function(Box<FunctionWork>),
+    Calcom(Box<Heard>),
+}
+
+impl<C: Change> AppointmentChanges<C> {
+    #[must_use]
+    pub fn new(context: Context, change: C) -> Self {
+        Self { pool: context.pool, change }
+    }
+}
+
+impl<C: Change> Handler for AppointmentChanges<C> {
+    const ROLE: Role = C::ROLE;
+    type Work = Work;
+
+    async fn prepare(&self, envelope: &Envelope) -> Result<Prepared<Work>, Failure> {
+        if matches!(envelope.kind, Kind::RetellFunction(_)) {
+            Ok(phone_functions::prepare(&self.pool, envelope).await?.map(|work| Work::Function(Box::new(work))))
+        } else {
+            Ok(calcom_events::prepare(&self.pool, envelope).await?.map(|work| Work::Calcom(Box::new(work))))
+        }
+    }
+
+    async fn handle(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Work) -> Result<(), Failure> {
+        match work {
+            Work::Calcom(heard) => booking_facts::apply(tx, heard).await.map(|_| ()),
+            Work::Function(work) => {
+                let Some(begun) = phone_functions::begin(tx, envelope, work).await? else { return Ok(()) };
+                if let Some(refusal) = self.change.wish(tx, envelope, work, &begun).await? {
+                    phone_functions::answer(tx, envelope, &begun, &refusal).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn duplicate(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Work) -> Result<(), Failure> {
+        match work {
+            Work::Function(work) => phone_functions::begin(tx, envelope, work).await.map(|_| ()),
+            Work::Calcom(_) => Ok(()),
+        }
+    }
+
+    fn parked_answer(&self, _envelope: &Envelope) -> Option<Vec<u8>> {
+        Some(answers::cannot_do_this().to_string().into_bytes())
+    }
+}
