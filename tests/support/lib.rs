@@ -2,12 +2,14 @@
 //!
 //! A server that is missing fails the test; nothing skips. Run by `cargo dev test`, which sets DATABASE_URL, AMQP_URL and RABBITMQ_MANAGEMENT_URL.
 
+pub mod canaries;
 pub mod company;
 pub mod fixtures;
 pub mod http;
 pub mod processes;
 pub mod servers;
 pub mod wait;
+pub mod web_bookings;
 pub mod world;
 
 pub use wait::{eventually, eventually_within};

@@ -72,6 +72,8 @@ pub struct World {
     pub ingresses: Vec<Process>,
     pub ingress_urls: Vec<String>,
     pub workers: Vec<Process>,
+    /// Where each of `workers` serves its metrics and health.
+    pub worker_urls: Vec<String>,
     pub folder: PathBuf,
     pub options: WorldOptions,
     expected_dead_letters: bool,
@@ -130,6 +132,7 @@ impl World {
             ingresses: Vec::new(),
             ingress_urls: Vec::new(),
             workers: Vec::new(),
+            worker_urls: Vec::new(),
             folder,
             options: options.clone(),
             expected_dead_letters: false,
@@ -191,6 +194,7 @@ impl World {
         let mut process = Process::start(&format!("workers-{index}"), "workers", roles, &environment, &self.folder);
         process.ready(&format!("http://{address}/readyz")).await;
         self.workers.push(process);
+        self.worker_urls.push(format!("http://{address}"));
         index
     }
 
@@ -307,24 +311,10 @@ impl World {
     }
 }
 
-/// Names, numbers and spoken words of the fixtures: none of them may stand in a log, a metric, a header or an error.
+/// Names, numbers, addresses and spoken words of the fixtures: none of them may stand in a log, a metric, a header or an error. See `canaries`.
 #[must_use]
-pub const fn canaries() -> &'static [&'static str] {
-    &[
-        "Jürgen",
-        "Groß",
-        "Jörg",
-        "Müller",
-        "Sommerfeld",
-        "Musterfrau",
-        "15112345678",
-        "3023125042",
-        "erika@example",
-        "praxis-muster",
-        "Maschine 6 mm",
-        "verschieben.",
-        "Guten Tag",
-    ]
+pub fn canaries() -> &'static [String] {
+    crate::canaries::all()
 }
 
 /// The machine's time: tests sign with it, since ingress judges freshness by it.
