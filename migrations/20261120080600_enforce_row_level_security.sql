@@ -38,7 +38,11 @@ GRANT UPDATE ON outbox TO frontdesk_worker, frontdesk_backfill;
 GRANT SELECT, INSERT ON events, attempts TO frontdesk_worker, frontdesk_backfill;
 GRANT SELECT, INSERT, UPDATE ON dead_letters TO frontdesk_worker, frontdesk_backfill;
 GRANT SELECT, INSERT, UPDATE, DELETE ON jobs, leases TO frontdesk_worker;
+
+-- functions that act with their owner's rights: for whom they are made, and nobody else
+REVOKE ALL ON FUNCTION create_day_partitions(integer), next_number(text, uuid), create_number_sequences() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION create_day_partitions(integer) TO frontdesk_worker;
+GRANT EXECUTE ON FUNCTION next_number(text, uuid) TO frontdesk_worker, frontdesk_backfill, frontdesk_operator;
 
 -- backfill fills history; it alone may link a modification to its call
 GRANT UPDATE ON appointments, calls, customers TO frontdesk_backfill;

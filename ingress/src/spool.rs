@@ -14,7 +14,7 @@ mod writer;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use shared::broker::QueueName;
@@ -75,6 +75,8 @@ struct Shared {
     appended: Notify,
     /// The last write failed; cleared by the next that succeeds.
     faulty: AtomicBool,
+    /// What the file system had above `free_bytes_min` when the writer last looked: at the start, at each group, and once a second.
+    disk_room: AtomicU64,
     /// Held as long as the folder is ours.
     _lock: File,
 }
@@ -87,6 +89,8 @@ enum Command {
     },
     /// Tries whether the disk works again after an error, without a record.
     Probe,
+    /// Looks how much room the file system has.
+    Look,
 }
 
 impl std::fmt::Debug for Spool {
@@ -115,7 +119,15 @@ impl Spool {
         let recovered = segment::recover(&config.folder)?;
         let next_segment = recovered.last().map_or(1, |newest| newest.id + 1);
         let (commands, inbox) = mpsc::channel(WAITING_APPENDS_MAX);
-        let shared = Arc::new(Shared { index: Index::new(recovered), config, commands, appended: Notify::new(), faulty: AtomicBool::new(false), _lock: lock });
+        let shared = Arc::new(Shared {
+            index: Index::new(recovered),
+            disk_room: AtomicU64::new(writer::disk_room(disk.as_ref(), &config)),
+            config,
+            commands,
+            appended: Notify::new(),
+            faulty: AtomicBool::new(false),
+            _lock: lock,
+        });
         writer::start(Arc::downgrade(&shared), disk, inbox, next_segment).map_err(|source| SpoolError::Thread { source })?;
         let held = shared.index.held();
         if held.records > 0 {
@@ -142,7 +154,8 @@ impl Spool {
     /// True while another message of full size would be taken, as far as is known.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        !self.0.faulty.load(Ordering::Relaxed) && self.0.index.held().bytes + ROOM_BYTES_MIN <= self.0.config.bytes_max
+        let quota = self.0.index.held().bytes + ROOM_BYTES_MIN <= self.0.config.bytes_max;
+        quota && self.0.disk_room.load(Ordering::Relaxed) >= ROOM_BYTES_MIN && !self.0.faulty.load(Ordering::Relaxed)
     }
 
     /// What it holds now.

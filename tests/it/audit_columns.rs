@@ -324,6 +324,23 @@ async fn the_booking_columns_survive_every_change_by_every_path() {
     desk.world.finish().await;
 }
 
+/// A move whose two uids were taken for two appointments (its cancellation overtook it): a human joins them, and nothing of either is lost meanwhile.
+#[tokio::test]
+async fn a_move_across_two_appointments_overwrites_neither_ones_history() {
+    let desk = Desk::open().await;
+    let path = &PATHS[2];
+    let (first, mut second) = (desk.book(path).await.unwrap(), desk.book(path).await.unwrap());
+    let history = format!("SELECT to_jsonb(k) FROM calcom_bookings k WHERE uid = '{}'", first.head());
+    let before: Value = sqlx::query_scalar(AssertSqlSafe(history.clone())).fetch_one(&desk.world.db).await.unwrap();
+    assert_eq!((&before["appointment_id"], &before["opened_by"], &before["state"]), (&json!(first.appointment.id), &json!("staff"), &json!("accepted")));
+    let predecessor = Predecessor { uid: first.head(), starts_at: Some(NINE.parse().unwrap()), ends_at: None };
+    let head = second.head();
+    desk.change(path, &mut second, &Fact { predecessor: Some(predecessor), ..fact(Happening::Accepted, &head, TEN) }, MOVED_AT).await.unwrap();
+    let after: Value = sqlx::query_scalar(AssertSqlSafe(history)).fetch_one(&desk.world.db).await.unwrap();
+    assert_eq!(after, before);
+    desk.world.finish().await;
+}
+
 #[tokio::test]
 async fn postgres_refuses_a_row_whose_audit_is_not_complete() {
     let desk = Desk::open().await;

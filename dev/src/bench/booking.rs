@@ -1,7 +1,8 @@
 //! The rounds of `cargo dev bench booking`: `workers booking` on a backlog, a bare consumer on the same backlog, and pgbench without a broker.
 //! All three leave the same rows; what they left is counted after every run. Called by `bench`.
 //!
-//! The clock is the inbox: from the first claim to the last, by the database's own time. Start-up of a process does not count for anybody.
+//! Every run begins from a copy of one database: a company with as many bookings behind it as the backlog has, analysed. (From empty tables Postgres keeps
+//! plans that read whole tables, for everybody.) The clock is the inbox: from the first claim to the last, by the database's own time.
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use lapin::Channel;
 use shared::broker::{Destination, Publisher, PublisherConfig, topology};
 use shared::clock::Clock;
 use shared::envelope::{Envelope, Kind, MessageId, SCHEMA_VERSION};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::process::Command;
 use tokio::time::{Duration, Instant};
 
@@ -41,6 +42,8 @@ const TABLES: [&str; 9] =
 
 struct Backlog {
     messages: Vec<Envelope>,
+    /// The database that every run's is copied from.
+    seed: String,
     publisher: Publisher,
     channel: Channel,
     queue: String,
@@ -56,9 +59,8 @@ enum Contestant {
 /// Runs all rounds and gives the report.
 pub async fn run(arena: &Arena, rounds: u32, messages: u32) -> anyhow::Result<String> {
     let pgbench = find_pgbench().context("there is no pgbench on this machine (Debian: postgresql-contrib or postgresql-15)")?;
-    let pool = PgPool::connect(&arena.stage.database_url).await.ok().context("the bench's database does not answer")?;
     let (_connection, channel) = amqp::open(&arena.stage.amqp_url).await?;
-    let backlog = prepare(arena, &pool, channel, messages).await?;
+    let backlog = prepare(arena, channel, messages).await?;
     let mut figures = [Figures::new("workers booking"), Figures::new("bare consumer"), Figures::new("pgbench, no broker")];
     let mut loads = vec![machine_load()?];
     for round in 0..rounds {
@@ -70,7 +72,7 @@ pub async fn run(arena: &Arena, rounds: u32, messages: u32) -> anyhow::Result<St
                 1 => (1, Contestant::Bare),
                 _ => (2, Contestant::Pgbench),
             };
-            let seconds = one(arena, &pool, &backlog, contestant, &pgbench).await.with_context(|| figures[index].name)?;
+            let seconds = one(arena, &backlog, contestant, &pgbench).await.with_context(|| figures[index].name)?;
             figures[index].rates.push(f64::from(messages) / seconds);
         }
         loads.push(machine_load()?);
@@ -78,7 +80,7 @@ pub async fn run(arena: &Arena, rounds: u32, messages: u32) -> anyhow::Result<St
         step.done_with(format!("{} /s", rates.join(", ")));
     }
     let [workers, bare, pgbench] = &figures;
-    let mut text = format!("\nCal.com bookings taken over, a backlog of {messages} of one company; medians of {rounds} rounds\n\n");
+    let mut text = format!("\nCal.com bookings taken over: a backlog of {messages} for one company with as many behind it; medians of {rounds} rounds\n\n");
     text.push_str(&table("per second", &[workers, bare, pgbench]));
     text.push('\n');
     text.push_str(&ratio(workers, bare, Some(GOAL)));
@@ -89,29 +91,19 @@ pub async fn run(arena: &Arena, rounds: u32, messages: u32) -> anyhow::Result<St
     Ok(text)
 }
 
-/// Makes the messages once: every run gets the same ones.
-async fn prepare(arena: &Arena, pool: &PgPool, channel: Channel, messages: u32) -> anyhow::Result<Backlog> {
-    let step = arena.progress.step(format!("a backlog of {messages}"));
+/// Makes messages and history once: every run gets the same ones.
+async fn prepare(arena: &Arena, channel: Channel, messages: u32) -> anyhow::Result<Backlog> {
+    let step = arena.progress.step(format!("a backlog of {messages} and a history of as many"));
     let first = DateTime::from_timestamp(FIRST_START, 0).context("the first start is no time")?;
     let now = Clock::system().now();
-    let messages: Vec<Envelope> = (0..messages).map(|number| envelope(arena, number, first, now)).collect();
-    if std::env::var_os("BENCH_EXPLAIN").is_some() {
-        for (k, v) in [("session_preload_libraries", "auto_explain"), ("auto_explain.log_min_duration", "0"), ("auto_explain.log_analyze", "on"), ("auto_explain.log_timing", "on"), ("auto_explain.log_triggers", "on"), ("auto_explain.log_nested_statements", "on")] {
-            sqlx::raw_sql(AssertSqlSafe(format!("ALTER DATABASE {} SET {k} = '{v}'", arena.stage.name))).execute(pool).await?;
-        }
-    }
-    sqlx::raw_sql(PEER_SQL).execute(pool).await.context("the peers' function was not made")?;
-    for (chunk, rows) in messages.chunks(ROWS_AT_ONCE).enumerate() {
-        sqlx::query("INSERT INTO bench.raw SELECT $1 + place, id, body FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS row (id, body, place)")
-            .bind(i32::try_from(chunk * ROWS_AT_ONCE)?)
-            .bind(rows.iter().map(|message| message.message_id.as_str()).collect::<Vec<_>>())
-            .bind(rows.iter().map(|message| message.body.as_ref()).collect::<Vec<_>>())
-            .execute(pool)
-            .await
-            .context("pgbench's messages were not stored")?;
-    }
-    sqlx::query("SELECT bench.take_apart($1)").bind(arena.stage.calcom_endpoint).execute(pool).await.context("pgbench's messages were not taken apart")?;
-    sqlx::raw_sql("ANALYZE").execute(pool).await?;
+    let mut all: Vec<Envelope> = (0..2 * messages).map(|number| envelope(arena, number, first, now)).collect();
+    let mut connection = connect(&arena.stage.database_url).await?;
+    history(&mut connection, arena, &all, i32::try_from(messages)?).await?;
+    connection.close().await?;
+    let seed = format!("{}_seed", arena.stage.name);
+    // made and recorded by the servers, so that it goes with them; then replaced by a copy
+    arena.servers.create_database(&seed).await?;
+    copy_database(arena, &arena.stage.name, &seed).await?;
     let publisher = Publisher::start(
         PublisherConfig {
             amqp_url: arena.stage.amqp_url.clone(),
@@ -124,7 +116,51 @@ async fn prepare(arena: &Arena, pool: &PgPool, channel: Channel, messages: u32) 
     tokio::time::timeout(STOP_BOUND, publisher.watch_ready().wait_for(|ready| *ready)).await.context("the broker does not confirm")??;
     step.done();
     let kind = Kind::CalcomBookingCreated;
-    Ok(Backlog { messages, publisher, channel, queue: topology::queue(kind.role(), kind.lane()).to_string() })
+    all.truncate(usize::try_from(messages)?);
+    Ok(Backlog { messages: all, seed, publisher, channel, queue: topology::queue(kind.role(), kind.lane()).to_string() })
+}
+
+/// Stores all messages for pgbench, and books those from `messages` on.
+async fn history(connection: &mut PgConnection, arena: &Arena, all: &[Envelope], messages: i32) -> anyhow::Result<()> {
+    sqlx::raw_sql(PEER_SQL).execute(&mut *connection).await.context("the peers' function was not made")?;
+    for (chunk, rows) in all.chunks(ROWS_AT_ONCE).enumerate() {
+        sqlx::query("INSERT INTO bench.raw SELECT $1 + place, id, body FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS row (id, body, place)")
+            .bind(i32::try_from(chunk * ROWS_AT_ONCE)?)
+            .bind(rows.iter().map(|message| message.message_id.as_str()).collect::<Vec<_>>())
+            .bind(rows.iter().map(|message| message.body.as_ref()).collect::<Vec<_>>())
+            .execute(&mut *connection)
+            .await
+            .context("pgbench's messages were not stored")?;
+    }
+    sqlx::query("SELECT bench.take_apart($1)")
+        .bind(arena.stage.calcom_endpoint)
+        .execute(&mut *connection)
+        .await
+        .context("pgbench's messages were not taken apart")?;
+    // numbers begin with 1; the advisory locks of a transaction bound a step
+    for begin in (messages + 1..=2 * messages).step_by(ROWS_AT_ONCE) {
+        let end = (begin + i32::try_from(ROWS_AT_ONCE)?).min(2 * messages + 1);
+        sqlx::query("SELECT bench.book_history($1, $2)").bind(begin).bind(end).execute(&mut *connection).await.context("the history was not booked")?;
+        sqlx::raw_sql("ANALYZE").execute(&mut *connection).await?;
+    }
+    sqlx::query("DELETE FROM bench.input WHERE n > $1").bind(messages).execute(&mut *connection).await?;
+    sqlx::raw_sql("VACUUM ANALYZE").execute(&mut *connection).await.context("the history was not analysed")?;
+    Ok(())
+}
+
+async fn connect(url: &str) -> anyhow::Result<PgConnection> {
+    // the error may name the address, and with it the password
+    PgConnection::connect(url).await.ok().context("the bench's database does not answer")
+}
+
+/// Replaces `to` by a copy of `from`; nobody may be connected to either.
+async fn copy_database(arena: &Arena, from: &str, to: &str) -> anyhow::Result<()> {
+    let mut admin = connect(arena.servers.database_admin_url()).await?;
+    for statement in [format!("DROP DATABASE \"{to}\" WITH (FORCE)"), format!("CREATE DATABASE \"{to}\" TEMPLATE \"{from}\"")] {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut admin).await.with_context(|| format!("{from} was not copied"))?;
+    }
+    admin.close().await?;
+    Ok(())
 }
 
 fn envelope(arena: &Arena, number: u32, first: DateTime<Utc>, received_at: DateTime<Utc>) -> Envelope {
@@ -145,14 +181,18 @@ fn envelope(arena: &Arena, number: u32, first: DateTime<Utc>, received_at: DateT
     }
 }
 
-/// One run from empty tables: seconds from the first claim to the last.
-async fn one(arena: &Arena, pool: &PgPool, backlog: &Backlog, contestant: Contestant, pgbench: &PathBuf) -> anyhow::Result<f64> {
-    empty(pool, backlog).await?;
+/// One run from a fresh copy: seconds from the first claim to the last.
+async fn one(arena: &Arena, backlog: &Backlog, contestant: Contestant, pgbench: &PathBuf) -> anyhow::Result<f64> {
+    amqp::purge(&backlog.channel, &backlog.queue).await?;
+    copy_database(arena, &backlog.seed, &arena.stage.name).await?;
+    let mut connection = connect(&arena.stage.database_url).await?;
+    let messages = backlog.messages.len();
     if !matches!(contestant, Contestant::Pgbench) {
         preload(backlog).await?;
     }
     // nobody pays for the pages that the one before has made dirty
-    sqlx::raw_sql("CHECKPOINT").execute(pool).await?;
+    sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await?;
+    let began: DateTime<Utc> = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut connection).await?;
     let child = match contestant {
         Contestant::Workers => Some(arena.servers.start_child(&workers(arena)?).await?),
         Contestant::Bare => {
@@ -161,18 +201,22 @@ async fn one(arena: &Arena, pool: &PgPool, backlog: &Backlog, contestant: Contes
             Some(arena.servers.start_child(&spec).await?)
         }
         Contestant::Pgbench => {
-            run_pgbench(arena, pgbench, backlog.messages.len()).await?;
+            run_pgbench(arena, pgbench, messages).await?;
             None
         }
     };
-    all_claimed(pool, backlog.messages.len(), child.as_ref()).await?;
+    all_claimed(&mut connection, 2 * messages, child.as_ref()).await?;
     if let Some(child) = child {
         child.stop(STOP_BOUND).await?;
         let left = amqp::depth(&backlog.channel, &backlog.queue).await?;
         ensure!(left == 0, "{left} messages were not acked");
     }
-    same_rows(pool, backlog.messages.len()).await?;
-    let seconds = sqlx::query_scalar("SELECT extract(epoch FROM max(claimed_at) - min(claimed_at))::float8 FROM inbox").fetch_one(pool).await?;
+    same_rows(&mut connection, 2 * messages).await?;
+    let seconds = sqlx::query_scalar("SELECT extract(epoch FROM max(claimed_at) - min(claimed_at))::float8 FROM inbox WHERE claimed_at > $1")
+        .bind(began)
+        .fetch_one(&mut connection)
+        .await?;
+    connection.close().await?;
     Ok(seconds)
 }
 
@@ -181,13 +225,6 @@ fn workers(arena: &Arena) -> anyhow::Result<ChildSpec> {
     spec.args = vec!["booking".into()];
     spec.env.insert("METRICS_LISTEN".into(), format!("127.0.0.1:{}", free_port()?));
     Ok(spec)
-}
-
-async fn empty(pool: &PgPool, backlog: &Backlog) -> anyhow::Result<()> {
-    amqp::purge(&backlog.channel, &backlog.queue).await?;
-    let statement = format!("TRUNCATE {} CASCADE; ALTER SEQUENCE bench.turn RESTART", TABLES.join(", "));
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(pool).await.context("the tables were not emptied")?;
-    Ok(())
 }
 
 async fn preload(backlog: &Backlog) -> anyhow::Result<()> {
@@ -235,10 +272,10 @@ fn find_pgbench() -> Option<PathBuf> {
     folders.into_iter().map(|folder| folder.join("pgbench")).find(|program| program.is_file())
 }
 
-async fn all_claimed(pool: &PgPool, messages: usize, child: Option<&Child>) -> anyhow::Result<()> {
+async fn all_claimed(connection: &mut PgConnection, messages: usize, child: Option<&Child>) -> anyhow::Result<()> {
     let deadline = Instant::now() + RUN_BOUND;
     loop {
-        let claimed: i64 = sqlx::query_scalar("SELECT count(*) FROM inbox").fetch_one(pool).await?;
+        let claimed: i64 = sqlx::query_scalar("SELECT count(*) FROM inbox").fetch_one(&mut *connection).await?;
         if usize::try_from(claimed)? >= messages {
             return Ok(());
         }
@@ -250,10 +287,10 @@ async fn all_claimed(pool: &PgPool, messages: usize, child: Option<&Child>) -> a
     }
 }
 
-/// Nobody wins by doing less: one row per message in every table, and nothing for a human to look at.
-async fn same_rows(pool: &PgPool, messages: usize) -> anyhow::Result<()> {
+/// Nobody wins by doing less: one row per message in every table, history included, and nothing for a human to look at.
+async fn same_rows(connection: &mut PgConnection, messages: usize) -> anyhow::Result<()> {
     for table in TABLES {
-        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}"))).fetch_one(pool).await?;
+        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}"))).fetch_one(&mut *connection).await?;
         let expected = if table == "reviews" { 0 } else { messages };
         ensure!(usize::try_from(rows)? == expected, "{table} holds {rows} rows instead of {expected}");
     }

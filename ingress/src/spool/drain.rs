@@ -32,10 +32,9 @@ pub async fn run(spool: Spool, outlet: Arc<dyn Outlet>, shutdown: CancellationTo
             () = spool.0.appended.notified() => {}
             () = tokio::time::sleep(RETRY_AFTER) => {}
         }
-        if spool.0.faulty.load(std::sync::atomic::Ordering::Relaxed) {
-            // A full channel means that writes are tried anyway.
-            let _ = spool.0.commands.try_send(Command::Probe);
-        }
+        let faulty = spool.0.faulty.load(std::sync::atomic::Ordering::Relaxed);
+        // A full channel means that writes are tried anyway.
+        let _ = spool.0.commands.try_send(if faulty { Command::Probe } else { Command::Look });
         while outlet.is_ready() && !shutdown.is_cancelled() && drain_round(&spool, outlet.as_ref(), &mut blocked).await {}
     }
 }

@@ -262,6 +262,7 @@ async fn a_file_system_without_free_space_refuses() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Arc::new(Breakable { broken: Arc::default(), free: AtomicU64::new(1000) });
     let spool = Spool::open(SpoolConfig { free_bytes_min: 900, ..config(folder.path()) }, disk).unwrap();
+    assert!(!spool.has_room(), "and says so before the first message");
     assert!(matches!(spool.append(&booking(), &envelope("x")).await, Err(SpoolError::Full { .. })));
 }
 

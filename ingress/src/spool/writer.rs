@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::index::{Place, RECORDS_MAX};
 use super::segment::{self, Disk, Log, SEGMENT_BYTES, Segment};
-use super::{Command, Shared, SpoolError};
+use super::{Command, Shared, SpoolConfig, SpoolError};
 
 /// Records per fdatasync: at 0.2 ms each (limits.md) far above any rate of requests, and a bound for what one error refuses.
 const GROUP_RECORDS_MAX: usize = 64;
@@ -45,11 +45,20 @@ pub fn start(shared: Weak<Shared>, disk: Arc<dyn Disk>, mut inbox: mpsc::Receive
             let Some(shared) = writer.shared.upgrade() else {
                 break;
             };
+            if matches!(first, Command::Look) {
+                writer.look(&shared);
+                continue;
+            }
             let group = gather(first, &mut inbox);
             writer.commit(&shared, group);
         }
     })?;
     Ok(())
+}
+
+/// What the file system has left for the spool; a disk that does not say has none.
+pub fn disk_room(disk: &dyn Disk, config: &SpoolConfig) -> u64 {
+    disk.free_bytes(&config.folder).unwrap_or(0).saturating_sub(config.free_bytes_min)
 }
 
 fn gather(first: Command, inbox: &mut mpsc::Receiver<Command>) -> Vec<Append> {
@@ -91,11 +100,16 @@ impl Writer {
         }
     }
 
+    fn look(&self, shared: &Shared) -> u64 {
+        let room = disk_room(self.disk.as_ref(), &shared.config);
+        shared.disk_room.store(room, Ordering::Relaxed);
+        room
+    }
+
     fn refuse_what_does_not_fit(&self, shared: &Shared, group: Vec<Append>) -> Vec<Append> {
         let held = shared.index.held();
         let (mut bytes, mut records) = (held.bytes, held.records);
-        let free = self.disk.free_bytes(&shared.config.folder).unwrap_or(0);
-        let mut room = free.saturating_sub(shared.config.free_bytes_min);
+        let mut room = self.look(shared);
         let mut fitting = Vec::with_capacity(group.len());
         for append in group {
             let length = append.frame.len() as u64;

@@ -130,6 +130,7 @@ async fn load(world: &World, run: &Run) -> (Vec<Seen>, Duration) {
 
 /// Kills the broker in the middle, lets somebody ring while it is away, and starts it again. How long it was away.
 async fn outage(world: &World, run: &Run) -> Duration {
+    // the course of the run, as its size says; no wait for anything either
     tokio::time::sleep(run.killed_after).await;
     world.servers.broker().kill().await.unwrap();
     let killed = tokio::time::Instant::now();

@@ -70,7 +70,7 @@ BEGIN
 END
 $$;
 
--- The same messages for pgbench, taken apart beforehand; each client takes the next one.
+-- The same messages for pgbench, taken apart beforehand; each client takes the next one. Those with higher numbers are the company's history.
 CREATE TABLE bench.raw (n integer PRIMARY KEY, message_id text NOT NULL, body bytea NOT NULL);
 CREATE SEQUENCE bench.turn;
 CREATE FUNCTION bench.take_apart(p_endpoint uuid) RETURNS void
@@ -84,7 +84,18 @@ BEGIN
                (j ->> 'createdAt')::timestamptz AS occurred_at
         FROM bench.raw r, LATERAL (SELECT convert_from(r.body, 'UTF8')::jsonb AS j) event, LATERAL (SELECT j -> 'payload' AS p) payload;
     ALTER TABLE bench.input ADD PRIMARY KEY (n);
+    DROP TABLE bench.raw;
     GRANT SELECT ON bench.input TO frontdesk_worker;
     GRANT USAGE ON SEQUENCE bench.turn TO frontdesk_worker;
+END
+$$;
+
+-- Books the messages from n to below m: history, so that no plan is made for empty tables.
+CREATE FUNCTION bench.book_history(n_from integer, n_below integer) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM bench.book(i.endpoint, i.message_id, now(), i.body, i.uid, i.event_type, i.booking_id, i.sequence, i.host, i.starts_at, i.ends_at, i.email, i.name, i.occurred_at)
+        FROM bench.input i WHERE i.n >= n_from AND i.n < n_below;
 END
 $$;
