@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use reqwest::Method;
+use sha2::{Digest, Sha256};
 use shared::broker::Scale;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
@@ -43,13 +44,25 @@ pub fn database_url(name: &str) -> String {
     format!("{}/{name}{query}", &base[..slash])
 }
 
+/// One template per content of the migrations: an edited file makes a new one.
+fn template_name() -> String {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    let mut files: Vec<_> = std::fs::read_dir(folder).expect("the migrations").map(|entry| entry.expect("a migration").path()).collect();
+    files.sort();
+    let mut digest = Sha256::new();
+    for file in files {
+        digest.update(std::fs::read(file).expect("a migration"));
+    }
+    format!("frontdesk_template_{}_test", hex::encode(&digest.finalize()[..6]))
+}
+
 /// Makes `name` (which ends in `_test`) as a copy of the migrated template; the template is made once per set of migrations.
 ///
 /// # Panics
 /// When the name is not a test's or the server refuses.
 pub async fn create_database(name: &str) {
     assert!(name.ends_with("_test"), "a test database's name ends in _test (incident 94)");
-    let template = format!("frontdesk_template_{}_test", shared::store::schema::NEEDED);
+    let template = template_name();
     let mut connection = admin().await;
     sqlx::query("SELECT pg_advisory_lock($1)").bind(TEMPLATE_LOCK).execute(&mut connection).await.expect("the template's lock");
     let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1 AND datistemplate)")
