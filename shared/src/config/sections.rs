@@ -315,6 +315,8 @@ mod tests {
             "--database-url=mysql://user:w0rd@x/y",
             "--database-role=x; drop role y",
             "--database-pool-live-max=0",
+            // given, so that the variable of whoever runs the tests says nothing
+            "--amqp-url=https://user:w0rd@x/y",
             "--amqp-confirm-timeout-ms=soon",
             "--master-keys=k1:w0rd",
             "--log-format=xml",
