@@ -4,6 +4,7 @@
 
 pub mod canaries;
 pub mod company;
+pub mod convergence;
 pub mod fixtures;
 pub mod http;
 pub mod processes;

@@ -2,7 +2,9 @@
 //!
 //! Echoes are recognised by intent, never by time or by the row's origin (architecture section 8). Not here: parsing, consuming, calling Cal.com.
 
-use chrono::{DateTime, Utc};
+mod together;
+
+use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::domain::booking_chain::{Fact, Happening};
@@ -21,6 +23,11 @@ use uuid::Uuid;
 
 use crate::answers;
 use crate::runtime::handler::{Failure, reason};
+pub use together::apply_all;
+
+/// How long the end of an unknown booking waits for the outcome of a create of ours at the same time: its answer, and the looks for it, come within this. Later it
+/// is taken over as a booking of its own, and joined if the outcome says so.
+const MAY_BE_OURS: Duration = Duration::minutes(2);
 
 /// Where a booking that we did not make belongs.
 #[derive(Clone, Debug)]
@@ -70,6 +77,17 @@ impl Heard {
         let predecessor = self.fact.predecessor.as_ref().map(|predecessor| uid_lock(company_id, &predecessor.uid));
         [Some(uid_lock(company_id, &self.fact.uid)), predecessor, token].into_iter().flatten().collect()
     }
+
+    /// By what its appointment is found.
+    fn key(&self) -> ChainKey<'_> {
+        ChainKey {
+            uid: &self.fact.uid,
+            predecessor_uid: self.fact.predecessor.as_ref().map(|predecessor| predecessor.uid.as_str()),
+            token: self.token,
+            appointment_id: self.appointment_id,
+            host_user_id: self.fact.host_user_id,
+        }
+    }
 }
 
 /// The hash of a fact's content: equal for the same fact however it is told.
@@ -85,34 +103,44 @@ pub fn fact_hash(happening: Happening, uid: &str, starts_at: DateTime<Utc>, ends
 /// Parks what belongs to nobody; otherwise only what the store says.
 pub async fn apply(tx: &mut CompanyTx, heard: &Heard) -> Result<Option<Appointment>, Failure> {
     let fact = &heard.fact;
-    let key = ChainKey {
-        uid: &fact.uid,
-        predecessor_uid: fact.predecessor.as_ref().map(|predecessor| predecessor.uid.as_str()),
-        token: heard.token,
-        appointment_id: heard.appointment_id,
-        host_user_id: fact.host_user_id,
-    };
-    let loaded = chains::load(tx, &key).await?;
-    if heard.one_seat && loaded.appointment.is_some() {
-        return one_seat(tx, heard, &loaded).await;
+    let mut loaded = chains::load(tx, &heard.key()).await?;
+    // a seat that moves takes nobody else's seat along
+    let several = !heard.one_seat && loaded.owners.len() > 1;
+    let joined = several && chains::join(tx, &loaded.owners).await?;
+    if several {
+        loaded = chains::load(tx, &heard.key()).await?;
+    }
+    if heard.one_seat && loaded.appointment.is_some() && !one_seat(tx, heard, &loaded).await? {
+        return Ok(loaded.appointment);
     }
     let intent = matching_intent(&loaded.intents, heard);
     let provenance = intent.map_or_else(|| heard.external.clone(), |intent| provenance_of(intent, heard));
-    let staff_id = loaded.staff_id;
+    if intent.is_some_and(|intent| is_second_booking(intent, fact)) {
+        // one wish is one booking: the first stays what it is, and a human ends the other
+        if let Some(appointment) = &loaded.appointment {
+            review(tx, "second_booking", appointment, &fact.uid).await?;
+        }
+        return Ok(loaded.appointment);
+    }
     let mut chain = loaded.chain.clone();
-    let folded = chain.fold(fact, &provenance);
+    // what the caller said, not what we wrote into Cal.com's mail for it
+    let said = intent.filter(|intent| intent.op == Op::Cancel).map(|intent| Fact { reason: intent.reason.clone(), ..fact.clone() });
+    let mut folded = chain.fold(said.as_ref().unwrap_or(fact), &provenance);
+    // the joined chain's history is no sum of two histories
+    folded.rewritten |= several;
     let Some(current) = &loaded.appointment else {
         return adopt(tx, heard, &loaded, &chain, &folded, &provenance).await.map(Some);
     };
-    if folded.changed.is_empty() && !intent.is_some_and(|intent| intent.state.is_open()) {
+    if folded.changed.is_empty() && !several && !intent.is_some_and(|intent| intent.state.is_open()) {
         return Ok(Some(current.clone()));
     }
     let account = account(tx, heard, &loaded).await?;
+    let staff_id = chain.projection().and_then(|projection| loaded.staff_of(&projection.host_user_ids));
     let appointment = appointments::apply(tx, current, staff_id, &chain, &folded, account).await?;
     if let Some(intent) = intent {
         confirm(tx, intent, &appointment, fact, heard).await?;
     }
-    if loaded.split {
+    if several && !joined {
         review(tx, "two_chains", &appointment, &fact.uid).await?;
     }
     if heard.series_member {
@@ -129,51 +157,63 @@ async fn adopt(
     folded: &shared::domain::booking_chain::Folded,
     provenance: &Provenance,
 ) -> Result<Appointment, Failure> {
-    if heard.needs_known_booking {
+    // a seat that is given up says nothing of a booking that we do not know
+    if heard.needs_known_booking || heard.fact.happening.is_attendance() || (heard.one_seat && !heard.fact.happening.opens()) {
         return Err(Failure::retry("booking_not_known_yet"));
+    }
+    // the end of a booking without our mark, while we are making one at that time: it may be that one, and who knows is the answer or the echo
+    if !heard.fact.happening.opens() && intents::is_being_made(tx, heard.fact.event_type_id, heard.fact.starts_at, heard.received_at, MAY_BE_OURS).await? {
+        return Err(Failure::Wait { class: "may_be_our_own_booking", cause: None });
     }
     let place =
         heard.place.as_ref().ok_or_else(|| Failure::park(reason::UNKNOWN_BOOKING, "the event names a booking that we do not know, and no event type"))?;
-    let hint = CustomerHint {
-        phone: heard.booker.phone.as_ref(),
-        email: heard.booker.email.as_deref(),
-        name: heard.booker.name.as_deref(),
-        source: provenance.channel.booking_source(),
-    };
-    let customer_id = customers::resolve(tx, &hint).await?;
-    let fact = &heard.fact;
-    let new = NewAppointment {
-        id: Uuid::now_v7(),
-        branch_id: place.branch_id,
-        customer_id,
-        service_id: Some(place.service_id),
-        staff_id: loaded.staff_id,
-        starts_at: fact.starts_at,
-        ends_at: fact.ends_at,
-        time_zone: place.time_zone.clone(),
-        name_given: heard.booker.name.clone(),
-        notes: None,
-    };
-    // whoever moved or cancelled it, the customer booked it
-    let booked_by = Provenance { actor: Actor::Customer, ..provenance.clone() };
+    let customer_id = customers::resolve(tx, &customer_hint(heard, provenance)).await?;
+    let new = new_appointment(heard, place, loaded.staff_id, customer_id);
+    let booked_by = booked_by(provenance);
     let appointment = appointments::adopt(tx, new, chain, folded, place.provider_account_id, &booked_by).await?;
     if heard.one_seat {
-        review(tx, "seated_booking", &appointment, &fact.uid).await?;
+        review(tx, "seated_booking", &appointment, &heard.fact.uid).await?;
     }
     Ok(appointment)
 }
 
-/// One seat of a booking that others share: ask Cal.com what is true, and let a human see it (calcom reference 2.8).
-async fn one_seat(tx: &mut CompanyTx, heard: &Heard, loaded: &Loaded) -> Result<Option<Appointment>, Failure> {
-    let Some(appointment) = &loaded.appointment else { return Ok(None) };
-    let known = loaded.chain.booking(&heard.fact.uid);
-    // the first seat's own event, again
-    if known.is_some_and(|booking| booking.fact_hash == heard.fact.hash) {
-        return Ok(Some(appointment.clone()));
+fn customer_hint<'a>(heard: &'a Heard, provenance: &Provenance) -> CustomerHint<'a> {
+    let booker = &heard.booker;
+    CustomerHint { phone: booker.phone.as_ref(), email: booker.email.as_deref(), name: booker.name.as_deref(), source: provenance.channel.booking_source() }
+}
+
+fn new_appointment(heard: &Heard, place: &Place, staff_id: Option<Uuid>, customer_id: Uuid) -> NewAppointment {
+    NewAppointment {
+        id: Uuid::now_v7(),
+        branch_id: place.branch_id,
+        customer_id,
+        service_id: Some(place.service_id),
+        staff_id,
+        starts_at: heard.fact.starts_at,
+        ends_at: heard.fact.ends_at,
+        time_zone: place.time_zone.clone(),
+        name_given: heard.booker.name.clone(),
+        notes: None,
     }
-    review(tx, "seat_changed", appointment, &heard.fact.hash).await?;
-    look(tx, heard, appointment).await?;
-    Ok(Some(appointment.clone()))
+}
+
+/// Whoever moved or cancelled it, the customer booked it.
+fn booked_by(provenance: &Provenance) -> Provenance {
+    Provenance { actor: Actor::Customer, ..provenance.clone() }
+}
+
+/// One seat of a booking that others share: ask Cal.com what is true, and let a human see it (calcom reference 2.8). `true`: it is also a fact about the whole
+/// booking, since it only says that it exists.
+async fn one_seat(tx: &mut CompanyTx, heard: &Heard, loaded: &Loaded) -> Result<bool, Failure> {
+    let Some(appointment) = &loaded.appointment else { return Ok(true) };
+    let known = loaded.chain.booking(&heard.fact.uid);
+    let says_that_it_exists = known.is_some() && heard.fact.happening.opens() && heard.fact.predecessor.is_none();
+    // not the first seat's own event, again
+    if known.is_none_or(|booking| booking.fact_hash != heard.fact.hash) {
+        review(tx, "seat_changed", appointment, &heard.fact.hash).await?;
+        look(tx, heard, appointment).await?;
+    }
+    Ok(says_that_it_exists)
 }
 
 /// Our intent behind a fact: by identity of what was asked, never by time. A settled one still explains its late echo.
@@ -182,8 +222,8 @@ fn matching_intent<'a>(intents: &'a [Intent], heard: &Heard) -> Option<&'a Inten
     if let Some(id) = heard.intent_id {
         return intents.iter().find(|intent| intent.id == id);
     }
-    // what was never sent is not behind anything that happened in Cal.com
-    intents.iter().filter(|intent| !matches!(intent.state, IntentState::Waiting | IntentState::Recorded)).find(|intent| match (intent.op, fact.happening) {
+    // what was never sent, or was refused, is not behind anything that happened in Cal.com
+    intents.iter().filter(|intent| intent.may_have_happened()).find(|intent| match (intent.op, fact.happening) {
         (Op::Create, Happening::Accepted | Happening::Requested) => {
             heard.token == Some(intent.token)
                 && fact.predecessor.is_none()
@@ -198,6 +238,11 @@ fn matching_intent<'a>(intents: &'a [Intent], heard: &Heard) -> Option<&'a Inten
         (Op::Cancel, Happening::Cancelled) => intent.uid.as_deref() == Some(fact.uid.as_str()),
         _ => false,
     })
+}
+
+/// A booking with the token of a wish that has its booking already: a double of ours (architecture section 8, 3).
+fn is_second_booking(intent: &Intent, fact: &Fact) -> bool {
+    intent.op == Op::Create && intent.state == IntentState::Confirmed && intent.uid.as_deref().is_some_and(|uid| uid != fact.uid) && fact.happening.opens()
 }
 
 /// The provenance of a change that we asked for: the wish's, with the wish's time, so that echo and answer write the same.

@@ -50,7 +50,8 @@ fn heard(event: &CalcomEvent, envelope: &Envelope) -> Result<Heard, Failure> {
     let booking = &event.payload;
     let happening = happening(envelope.kind, booking);
     let uid = booking.uid.clone().ok_or_else(|| Failure::park(reason::UNREADABLE, "the event names no booking"))?;
-    let no_show = happening == Happening::NoShow;
+    let no_show = happening.is_attendance();
+    let told_at = event.created_at.unwrap_or(envelope.received_at);
     let starts_at =
         booking.starts_at.or(no_show.then_some(DateTime::UNIX_EPOCH)).ok_or_else(|| Failure::park(reason::UNREADABLE, "the booking has no start"))?;
     let length = Duration::minutes(booking.length_min.unwrap_or(30).clamp(1, 1440));
@@ -78,6 +79,7 @@ fn heard(event: &CalcomEvent, envelope: &Envelope) -> Result<Heard, Failure> {
             host_user_id: booking.organizer.as_ref().and_then(|organizer| organizer.id),
             seats_per_slot: booking.seats_per_time_slot.and_then(|seats| i32::try_from(seats).ok()),
             reason: reason_given.map(|reason| reason.expose().clone()),
+            told_at,
         },
         token: booking.metadata_text(TOKEN_KEY).and_then(|text| text.parse::<Uuid>().ok()),
         intent_id: None,
@@ -89,7 +91,7 @@ fn heard(event: &CalcomEvent, envelope: &Envelope) -> Result<Heard, Failure> {
             user_id: None,
             intent_id: None,
             message_id: Some(envelope.message_id.as_str().to_owned()),
-            occurred_at: event.created_at.unwrap_or(envelope.received_at),
+            occurred_at: told_at,
         },
         booker: booker(booking),
         place: None,
@@ -107,17 +109,23 @@ fn happening(kind: Kind, booking: &CalcomBooking) -> Happening {
         Kind::CalcomBookingCancelled if booking.is_reschedule_request() => Happening::RescheduleRequested,
         Kind::CalcomBookingCancelled => Happening::Cancelled,
         Kind::CalcomBookingRejected => Happening::Rejected,
-        Kind::CalcomBookingNoShowUpdated => Happening::NoShow,
+        Kind::CalcomBookingNoShowUpdated if names_somebody_absent(booking) => Happening::NoShow,
+        Kind::CalcomBookingNoShowUpdated => Happening::NoShowWithdrawn,
         // an owner's move that awaits confirmation says so in its status
         _ if booking.status.as_deref() == Some("pending") => Happening::Requested,
         _ => Happening::Accepted,
     }
 }
 
+/// The event comes for a mark that is taken back too (calcom reference 2.10: each attendee's `noShow` says which). One without attendees counts as a mark.
+fn names_somebody_absent(booking: &CalcomBooking) -> bool {
+    booking.attendees.is_empty() || booking.attendees.iter().any(|attendee| attendee.no_show != Some(false))
+}
+
 /// Who did it: whoever's address stands in the event; a booking is the customer's, a refusal the staff's.
 fn actor(happening: Happening, booking: &CalcomBooking) -> Actor {
     let by = match happening {
-        Happening::Rejected | Happening::RescheduleRequested | Happening::NoShow => return Actor::Staff,
+        Happening::Rejected | Happening::RescheduleRequested | Happening::NoShow | Happening::NoShowWithdrawn => return Actor::Staff,
         Happening::Cancelled => booking.cancelled_by.as_ref(),
         _ if booking.reschedule_uid.is_some() => booking.rescheduled_by.as_ref(),
         _ => return Actor::Customer,
@@ -143,5 +151,25 @@ fn booker(booking: &CalcomBooking) -> Booker {
         name: attendee.and_then(|attendee| attendee.name.as_ref()).map(|name| name.expose().clone()),
         email: email.filter(|email| !PLACEHOLDER_EMAIL_HOSTS.iter().any(|host| email.ends_with(host))),
         phone: booking.attendee_phone().and_then(|phone| E164::normalise(phone.expose(), "DE")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_no_show_mark_that_is_taken_back_says_so() {
+        let body = |attendees: &str| format!(r#"{{"triggerEvent":"BOOKING_NO_SHOW_UPDATED","payload":{{"bookingUid":"x","attendees":{attendees}}}}}"#);
+        for (attendees, expected) in [
+            (r#"[{"noShow":true}]"#, Happening::NoShow),
+            (r#"[{"noShow":false}]"#, Happening::NoShowWithdrawn),
+            (r#"[{"noShow":false},{"noShow":true}]"#, Happening::NoShow),
+            (r#"[{"email":"x@example.org"}]"#, Happening::NoShow),
+            ("[]", Happening::NoShow),
+        ] {
+            let event = CalcomEvent::parse(body(attendees).as_bytes()).unwrap();
+            assert_eq!(happening(Kind::CalcomBookingNoShowUpdated, &event.payload), expected, "{attendees}");
+        }
     }
 }

@@ -1,16 +1,21 @@
 //! The fold: facts about Cal.com bookings, in any order and any number, → the state of one appointment (architecture section 7, Convergence).
 //!
-//! A booking that is moved gets a new uid; the uids of one appointment form a chain. Each uid keeps what is known of it; the appointment is a
-//! projection of the chain. Not here: reading, writing, matching with our own intents' rows. Called by the roles that hear from Cal.com.
+//! A booking that is moved gets a new uid; the uids of one appointment form a chain. Each uid keeps what is known of it (`marks`); the appointment and its
+//! `history` are projections of the chain. Not here: reading, writing, matching with our own intents' rows. Called by the roles that hear from Cal.com.
+
+mod history;
+mod marks;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+
+pub use history::Modification;
+pub use marks::{Attendance, Mark, Marks, Newness, Reason};
 
 use super::provenance::{Actor, AuditGroup, Channel, Provenance, Stamp, cancellation_reason};
 
-/// What is known of a uid. The order of the variants is the order of finality: a later one is never undone by an earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What is known of a uid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BookingState {
     /// The host must confirm.
@@ -24,7 +29,23 @@ pub enum BookingState {
     Cancelled,
 }
 
+/// The order of finality: a state of a higher rank is never undone by one of a lower.
+pub type Rank = fn(BookingState) -> u8;
+
 impl BookingState {
+    /// The rule (calcom reference 5, Ordering rule).
+    #[must_use]
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Pending => 0,
+            Self::Accepted => 1,
+            Self::RescheduleRequested => 2,
+            Self::Superseded => 3,
+            Self::Rejected => 4,
+            Self::Cancelled => 5,
+        }
+    }
+
     /// The literal in `calcom_bookings.state`.
     #[must_use]
     pub const fn literal(self) -> &'static str {
@@ -35,6 +56,12 @@ impl BookingState {
             Self::Superseded => "superseded",
             Self::Rejected => "rejected",
             Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn raise(&mut self, to: Self, rank: Rank) {
+        if rank(to) > rank(*self) {
+            *self = to;
         }
     }
 }
@@ -56,20 +83,12 @@ pub struct Booking {
     pub booking_id: Option<i64>,
     pub host_user_id: Option<i64>,
     pub seats_per_slot: Option<i32>,
+    /// As last said.
     pub no_show: bool,
     pub requested_at: Option<DateTime<Utc>>,
     pub accepted_at: Option<DateTime<Utc>>,
-    pub opened_at: Option<DateTime<Utc>>,
-    pub opened_by: Option<String>,
-    pub opened_source: Option<String>,
-    pub opened_by_user_id: Option<Uuid>,
-    pub opened_call_id: Option<Uuid>,
-    pub closed_at: Option<DateTime<Utc>>,
-    pub closed_by: Option<String>,
-    pub closed_source: Option<String>,
-    pub closed_by_user_id: Option<Uuid>,
-    pub closed_call_id: Option<Uuid>,
-    pub closed_reason: Option<String>,
+    #[serde(default)]
+    pub marks: Marks,
 }
 
 /// What a fact says happened to its uid.
@@ -81,6 +100,33 @@ pub enum Happening {
     RescheduleRequested,
     Rejected,
     NoShow,
+    /// The mark of an absence is taken back (calcom reference 2.10).
+    NoShowWithdrawn,
+}
+
+impl Happening {
+    /// It says that the booking exists; everything else is said of one that does.
+    #[must_use]
+    pub const fn opens(self) -> bool {
+        matches!(self, Self::Requested | Self::Accepted)
+    }
+
+    /// It says nothing of times.
+    #[must_use]
+    pub const fn is_attendance(self) -> bool {
+        matches!(self, Self::NoShow | Self::NoShowWithdrawn)
+    }
+
+    const fn state(self) -> Option<BookingState> {
+        match self {
+            Self::Requested => Some(BookingState::Pending),
+            Self::Accepted => Some(BookingState::Accepted),
+            Self::Cancelled => Some(BookingState::Cancelled),
+            Self::RescheduleRequested => Some(BookingState::RescheduleRequested),
+            Self::Rejected => Some(BookingState::Rejected),
+            Self::NoShow | Self::NoShowWithdrawn => None,
+        }
+    }
 }
 
 /// The booking that a fact's uid replaced.
@@ -108,23 +154,8 @@ pub struct Fact {
     pub host_user_id: Option<i64>,
     pub seats_per_slot: Option<i32>,
     pub reason: Option<String>,
-}
-
-/// A row of `appointment_modifications`, less what the store adds (ids, appointment, customer).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Modification {
-    pub kind: &'static str,
-    pub calcom_uid: String,
-    pub previous_starts_at: Option<DateTime<Utc>>,
-    pub new_starts_at: Option<DateTime<Utc>>,
-    pub actor: String,
-    pub source: String,
-    pub user_id: Option<Uuid>,
-    pub call_id: Option<Uuid>,
-    pub intent_id: Option<Uuid>,
-    pub message_id: Option<String>,
-    pub reason: Option<String>,
-    pub occurred_at: DateTime<Utc>,
+    /// The provider's time of telling, also where the provenance is that of our own wish: when a host confirmed is not when the caller wished.
+    pub told_at: DateTime<Utc>,
 }
 
 /// What the chain says about its appointment.
@@ -134,7 +165,8 @@ pub struct Projection {
     pub head_uid: String,
     pub starts_at: DateTime<Utc>,
     pub ends_at: DateTime<Utc>,
-    pub host_user_id: Option<i64>,
+    /// Whose it is in Cal.com: of the newest uid, then of the ones before it, for where a host is not among our staff.
+    pub host_user_ids: Vec<i64>,
     pub rescheduled_count: i32,
     pub rescheduled: Option<Stamp>,
     pub previous_starts_at: Option<DateTime<Utc>>,
@@ -153,7 +185,10 @@ pub struct Chain {
 pub struct Folded {
     /// The uids whose rows changed.
     pub changed: Vec<String>,
+    /// The rows that the history holds now and did not hold before.
     pub modifications: Vec<Modification>,
+    /// A row that it held before changed or is gone: the chain learnt better.
+    pub rewritten: bool,
 }
 
 impl Chain {
@@ -169,10 +204,15 @@ impl Chain {
 
     /// Takes one fact in. Idempotent, and commutative over the facts of one appointment.
     pub fn fold(&mut self, fact: &Fact, provenance: &Provenance) -> Folded {
-        let before = self.bookings.clone();
+        self.fold_by(BookingState::rank, fact, provenance)
+    }
+
+    /// The fold by another order of finality: how a test shows that the order matters.
+    pub fn fold_by(&mut self, rank: Rank, fact: &Fact, provenance: &Provenance) -> Folded {
+        let before = self.clone();
         let predecessor = fact.predecessor.as_ref().filter(|predecessor| predecessor.uid != fact.uid);
         if let Some(predecessor) = predecessor {
-            self.supersede(predecessor, fact);
+            self.supersede(rank, predecessor, fact);
         }
         let index = self.position(&fact.uid).unwrap_or_else(|| {
             self.bookings.push(Booking::first_seen(fact));
@@ -182,26 +222,43 @@ impl Chain {
         if let Some(predecessor) = predecessor {
             booking.replaces(&predecessor.uid);
         }
-        booking.merge(fact);
-        booking.stamp(fact, provenance);
-        let changed: Vec<String> =
-            self.bookings.iter().filter(|now| before.iter().find(|then| then.uid == now.uid) != Some(now)).map(|now| now.uid.clone()).collect();
-        let modifications = if changed.is_empty() { Vec::new() } else { self.modifications(&before, provenance) };
-        Folded { changed, modifications }
+        booking.merge(rank, fact);
+        booking.mark(fact, provenance);
+        self.difference(&before)
+    }
+
+    /// What changed since `before`.
+    #[must_use]
+    pub fn difference(&self, before: &Self) -> Folded {
+        let changed: Vec<String> = self.bookings.iter().filter(|now| before.booking(&now.uid) != Some(now)).map(|now| now.uid.clone()).collect();
+        if changed.is_empty() {
+            return Folded::default();
+        }
+        let (then, now) = (before.history(), self.history());
+        let key = |row: &Modification| (row.calcom_uid.clone(), row.kind);
+        let rewritten = then.iter().any(|row| !now.contains(row));
+        let modifications = now.into_iter().filter(|row| !then.iter().any(|old| key(old) == key(row))).collect();
+        Folded { changed, modifications, rewritten }
+    }
+
+    /// Two chains that turned out to be one. No uid stands in both.
+    pub fn join(&mut self, other: Self) {
+        self.bookings.extend(other.bookings);
     }
 
     /// The old uid of a move: superseded, whether we knew it or not (calcom reference 5, ordering rule).
-    fn supersede(&mut self, predecessor: &Predecessor, fact: &Fact) {
+    fn supersede(&mut self, rank: Rank, predecessor: &Predecessor, fact: &Fact) {
         match self.position(&predecessor.uid) {
             Some(index) => {
                 let booking = &mut self.bookings[index];
-                booking.state = booking.state.max(BookingState::Superseded);
-                // a later cancellation would have named the new uid
+                booking.state.raise(BookingState::Superseded, rank);
+                // its own event tells its times better than the next one's
                 if booking.placeholder
                     && let Some(starts_at) = predecessor.starts_at
                 {
                     booking.starts_at = starts_at;
                     booking.ends_at = predecessor.ends_at.unwrap_or(starts_at + (fact.ends_at - fact.starts_at));
+                    booking.event_type_id = booking.event_type_id.or(fact.event_type_id);
                 }
             }
             None => self.bookings.push(Booking::placeholder(predecessor, fact)),
@@ -214,7 +271,7 @@ impl Chain {
         self.bookings
             .iter()
             .filter(|booking| !self.bookings.iter().any(|other| other.predecessor_uid.as_deref() == Some(booking.uid.as_str())))
-            .max_by(|a, b| (a.opened_at, &a.uid).cmp(&(b.opened_at, &b.uid)))
+            .max_by_key(|booking| (booking.marks.opened.as_ref().map(|mark| mark.at), &booking.uid))
     }
 
     /// The appointment as the chain has it; `None` while nothing is known.
@@ -229,99 +286,26 @@ impl Chain {
             BookingState::Accepted | BookingState::Superseded if head.no_show => "no_show",
             BookingState::Accepted | BookingState::Superseded => "booked",
         };
-        let predecessor = head.predecessor_uid.as_deref().and_then(|uid| self.booking(uid));
-        let count = self.moves_behind(head);
+        let before = self.before(head);
+        let cancelled = (head.state == BookingState::Cancelled).then(|| head.marks.cancelled.clone().unwrap_or_else(|| head.unheard()));
         Some(Projection {
             status,
             head_uid: head.uid.clone(),
             starts_at: head.starts_at,
             ends_at: head.ends_at,
-            host_user_id: head.host_user_id,
-            rescheduled_count: count,
-            rescheduled: predecessor.and_then(|_| head.opened()),
-            previous_starts_at: predecessor.map(|booking| booking.starts_at),
-            cancelled: if head.state == BookingState::Cancelled { head.closed() } else { None },
-            cancellation_reason: (head.state == BookingState::Cancelled).then(|| cancellation_reason(head.closed_reason.as_deref())),
+            host_user_ids: std::iter::once(head).chain(before.iter().copied()).filter_map(|booking| booking.host_user_id).collect(),
+            rescheduled_count: i32::try_from(before.len()).unwrap_or(i32::MAX),
+            rescheduled: before.first().and_then(|_| head.moved()).map(|mark| mark.stamp(AuditGroup::Reschedule)),
+            previous_starts_at: before.first().map(|booking| booking.starts_at),
+            cancellation_reason: cancelled.as_ref().map(|mark| cancellation_reason(mark.reason.as_ref().map(|reason| reason.text.as_str()))),
+            cancelled: cancelled.map(|mark| mark.stamp(AuditGroup::Cancellation)),
         })
     }
 
-    /// How many moves led to this uid; bounded by the number of uids, so a circle ends.
-    fn moves_behind(&self, head: &Booking) -> i32 {
-        let mut count = 0;
-        let mut current = head;
-        while let Some(predecessor) = current.predecessor_uid.as_deref().and_then(|uid| self.booking(uid)) {
-            count += 1;
-            if usize::try_from(count).is_ok_and(|count| count >= self.bookings.len()) {
-                break;
-            }
-            current = predecessor;
-        }
-        count
-    }
-
-    /// The modification rows that the chain holds now and did not hold before.
-    fn modifications(&self, before: &[Booking], provenance: &Provenance) -> Vec<Modification> {
-        let old = Self { bookings: before.to_vec() };
-        let mut rows = Vec::new();
-        for booking in &self.bookings {
-            let known: Vec<&'static str> =
-                old.booking(&booking.uid).map(|then| old.rows_of(then, provenance).iter().map(|row| row.kind).collect()).unwrap_or_default();
-            rows.extend(self.rows_of(booking, provenance).into_iter().filter(|row| !known.contains(&row.kind)));
-        }
-        rows
-    }
-
-    /// Every modification row that a uid stands for.
-    fn rows_of(&self, booking: &Booking, provenance: &Provenance) -> Vec<Modification> {
-        let mut rows = Vec::new();
-        let row = |kind, stamp: &Stamp| Modification {
-            kind,
-            calcom_uid: booking.uid.clone(),
-            previous_starts_at: None,
-            new_starts_at: Some(booking.starts_at),
-            actor: stamp.by.clone(),
-            source: stamp.source.clone(),
-            user_id: stamp.by_user_id,
-            call_id: stamp.call_id,
-            intent_id: provenance.intent_id,
-            message_id: provenance.message_id.clone(),
-            reason: None,
-            occurred_at: stamp.at,
-        };
-        if let Some(opened) = booking.opened().filter(|_| !booking.placeholder) {
-            match &booking.predecessor_uid {
-                None => rows.push(row("booked", &opened)),
-                Some(predecessor) => {
-                    rows.push(Modification { previous_starts_at: self.booking(predecessor).map(|old| old.starts_at), ..row("rescheduled", &opened) })
-                }
-            }
-            if let (Some(_), Some(accepted_at)) = (booking.requested_at, booking.accepted_at) {
-                // the host's word, heard through Cal.com
-                let confirmed = Stamp { at: accepted_at, by: "staff".to_owned(), source: "calcom_webhook".to_owned(), by_user_id: None, call_id: None };
-                rows.push(row("confirmed", &confirmed));
-            }
-        }
-        if let Some(closed) = booking.closed() {
-            let kind = match booking.state {
-                BookingState::Rejected => Some("rejected"),
-                BookingState::RescheduleRequested | BookingState::Superseded => Some("reschedule_requested"),
-                BookingState::Cancelled => Some("cancelled"),
-                BookingState::Pending | BookingState::Accepted => None,
-            };
-            if let Some(kind) = kind {
-                rows.push(Modification {
-                    previous_starts_at: Some(booking.starts_at),
-                    new_starts_at: None,
-                    reason: Some(cancellation_reason(booking.closed_reason.as_deref())),
-                    ..row(kind, &closed)
-                });
-            }
-        }
-        if booking.no_show {
-            let stamp = Stamp { at: provenance.occurred_at, by: "staff".to_owned(), source: "calcom_webhook".to_owned(), by_user_id: None, call_id: None };
-            rows.push(row("no_show", &stamp));
-        }
-        rows
+    /// The uids that led to this one, nearest first; bounded by their number, so a circle ends.
+    fn before(&self, head: &Booking) -> Vec<&Booking> {
+        let next = |booking: &Booking| booking.predecessor_uid.as_deref().and_then(|uid| self.booking(uid));
+        std::iter::successors(next(head), |booking| next(booking)).take(self.bookings.len().saturating_sub(1)).collect()
     }
 }
 
@@ -344,17 +328,7 @@ impl Booking {
             no_show: false,
             requested_at: None,
             accepted_at: None,
-            opened_at: None,
-            opened_by: None,
-            opened_source: None,
-            opened_by_user_id: None,
-            opened_call_id: None,
-            closed_at: None,
-            closed_by: None,
-            closed_source: None,
-            closed_by_user_id: None,
-            closed_call_id: None,
-            closed_reason: None,
+            marks: Marks::default(),
         }
     }
 
@@ -368,127 +342,106 @@ impl Booking {
         Self { state: BookingState::Superseded, event_type_id: fact.event_type_id, ..Self::empty(&predecessor.uid, starts_at, ends_at) }
     }
 
-    /// It came from a move; a stamp that was taken for a booking's is worded as a move's (the CHECKs hold a vocabulary per group).
+    /// It came from a move. Cal.com never names two; if it did, the same one counts in any order.
     fn replaces(&mut self, predecessor_uid: &str) {
-        self.predecessor_uid.get_or_insert_with(|| predecessor_uid.to_owned());
-        if let Some(channel) = self.opened_source.as_deref().and_then(Channel::parse) {
-            self.opened_source = Some(channel.change_source().to_owned());
+        if self.predecessor_uid.as_deref().is_none_or(|known| predecessor_uid < known) {
+            self.predecessor_uid = Some(predecessor_uid.to_owned());
         }
     }
 
     /// Content follows the greatest (sequence, updated at, hash); the state only moves towards its end.
-    fn merge(&mut self, fact: &Fact) {
-        let state = match fact.happening {
-            Happening::Requested => BookingState::Pending,
-            Happening::Accepted => BookingState::Accepted,
-            Happening::Cancelled => BookingState::Cancelled,
-            Happening::RescheduleRequested => BookingState::RescheduleRequested,
-            Happening::Rejected => BookingState::Rejected,
-            Happening::NoShow => self.state,
-        };
-        self.state = self.state.max(state);
-        if fact.happening == Happening::NoShow {
-            self.no_show = true;
-            return;
-        }
+    fn merge(&mut self, rank: Rank, fact: &Fact) {
+        let Some(state) = fact.happening.state() else { return };
+        self.state.raise(state, rank);
         self.placeholder = false;
-        let newer = (fact.sequence, fact.provider_updated_at, fact.hash.as_str()) > (self.sequence, self.provider_updated_at, self.fact_hash.as_str());
-        if newer {
-            self.sequence = fact.sequence;
-            self.provider_updated_at = fact.provider_updated_at;
-            self.fact_hash.clone_from(&fact.hash);
+        let told = Newness { sequence: fact.sequence, updated_at: fact.provider_updated_at, hash: fact.hash.clone() };
+        let known = Newness { sequence: self.sequence, updated_at: self.provider_updated_at, hash: self.fact_hash.clone() };
+        if told > known {
             self.starts_at = fact.starts_at;
             self.ends_at = fact.ends_at;
+            self.sequence = told.sequence;
+            self.provider_updated_at = told.updated_at;
+            self.fact_hash.clone_from(&told.hash);
         }
-        // never overwrite what is stored with what is absent
-        for (kept, told) in
-            [(&mut self.event_type_id, fact.event_type_id), (&mut self.booking_id, fact.booking_id), (&mut self.host_user_id, fact.host_user_id)]
-        {
-            if told.is_some() && (newer || kept.is_none()) {
-                *kept = told;
-            }
+        // what is absent never overwrites what is stored
+        if fact.host_user_id.is_some() && Some(&told) > self.marks.host.as_ref() {
+            self.host_user_id = fact.host_user_id;
+            self.marks.host = Some(told);
         }
+        // of a uid these never change; whichever is told first is the same
+        self.event_type_id = fact.event_type_id.or(self.event_type_id);
+        self.booking_id = self.booking_id.or(fact.booking_id);
         self.seats_per_slot = self.seats_per_slot.or(fact.seats_per_slot);
     }
 
-    /// Who opened or closed it. Of several facts that say the same the earliest counts, and what was only found by looking counts least, so that order does not.
-    fn stamp(&mut self, fact: &Fact, provenance: &Provenance) {
-        let at = provenance.occurred_at;
-        let found = provenance.channel == Channel::Reconciled;
-        let earlier = |known: Option<DateTime<Utc>>| Some(known.map_or(at, |known| known.min(at)));
+    fn mark(&mut self, fact: &Fact, provenance: &Provenance) {
+        let earlier = |known: Option<DateTime<Utc>>| Some(known.map_or(fact.told_at, |known| known.min(fact.told_at)));
+        let marks = &mut self.marks;
+        let told = Mark::of(provenance, fact.reason.as_deref());
         match fact.happening {
-            Happening::Requested => self.requested_at = earlier(self.requested_at),
-            Happening::Accepted => self.accepted_at = earlier(self.accepted_at),
-            Happening::NoShow => return,
-            Happening::Cancelled | Happening::RescheduleRequested | Happening::Rejected => {
-                if prevails(found, at, self.closed_source.as_deref(), self.closed_at) {
-                    let stamp = provenance.stamp(AuditGroup::Cancellation);
-                    self.closed_at = Some(stamp.at);
-                    self.closed_by = Some(stamp.by);
-                    self.closed_source = Some(stamp.source);
-                    self.closed_by_user_id = stamp.by_user_id;
-                    self.closed_call_id = stamp.call_id;
-                    self.closed_reason = fact.reason.clone().or(self.closed_reason.take());
-                } else if self.closed_reason.is_none() {
-                    self.closed_reason.clone_from(&fact.reason);
+            Happening::Requested | Happening::Accepted => {
+                // why it was moved is not kept: Cal.com tells it in two places, by halves (calcom reference 2.3)
+                marks::hear(&mut marks.opened, Mark { reason: None, ..told });
+                if fact.happening == Happening::Requested {
+                    self.requested_at = earlier(self.requested_at);
+                } else {
+                    self.accepted_at = earlier(self.accepted_at);
+                    marks::hear(&mut marks.accepted, host_accepted(fact, provenance));
                 }
-                self.opened_unheard(at);
-                return;
             }
-        }
-        if prevails(found, at, self.opened_source.as_deref(), self.opened_at) {
-            let group = if self.predecessor_uid.is_some() { AuditGroup::Reschedule } else { AuditGroup::Booking };
-            let stamp = provenance.stamp(group);
-            self.opened_at = Some(stamp.at);
-            self.opened_by = Some(stamp.by);
-            self.opened_source = Some(stamp.source);
-            self.opened_by_user_id = stamp.by_user_id;
-            self.opened_call_id = stamp.call_id;
+            Happening::Cancelled => marks::hear(&mut marks.cancelled, told),
+            Happening::RescheduleRequested => marks::hear(&mut marks.reschedule_requested, told),
+            Happening::Rejected => marks::hear(&mut marks.rejected, told),
+            Happening::NoShow | Happening::NoShowWithdrawn => {
+                let absent = fact.happening == Happening::NoShow;
+                marks::hear(if absent { &mut marks.no_show } else { &mut marks.no_show_withdrawn }, told);
+                marks.attendance = marks.attendance.max(Some(Attendance { at: fact.told_at, absent }));
+                self.no_show = marks.attendance.is_some_and(|attendance| attendance.absent);
+            }
         }
     }
 
-    /// A uid that ends before its move was heard of (a look after lost webhooks) has a move in its history all the same, found and of unknown hand;
-    /// the move's own event replaces this stamp.
-    fn opened_unheard(&mut self, at: DateTime<Utc>) {
-        if self.predecessor_uid.is_some() && self.opened_at.is_none() {
-            self.opened_at = Some(at);
-            self.opened_by = Some(Actor::Unknown.literal().to_owned());
-            self.opened_source = Some(Channel::Reconciled.change_source().to_owned());
-        }
+    /// Who moved to this uid: as heard, or at least that somebody did (a look after lost webhooks finds the move without its hand).
+    fn moved(&self) -> Option<Mark> {
+        self.predecessor_uid.as_ref()?;
+        Some(self.marks.opened.clone().unwrap_or_else(|| self.unheard()))
+    }
+
+    fn unheard(&self) -> Mark {
+        Mark::unheard(self.marks.earliest().unwrap_or(self.starts_at))
     }
 
     /// The stamp of the change that brought this uid into being.
     #[must_use]
     pub fn opened(&self) -> Option<Stamp> {
-        Some(Stamp {
-            at: self.opened_at?,
-            by: self.opened_by.clone()?,
-            source: self.opened_source.clone()?,
-            by_user_id: self.opened_by_user_id,
-            call_id: self.opened_call_id,
-        })
+        let group = if self.predecessor_uid.is_some() { AuditGroup::Reschedule } else { AuditGroup::Booking };
+        self.marks.opened.as_ref().map(|mark| mark.stamp(group))
     }
 
-    /// The stamp of the change that ended it.
+    /// The change that ended it, as far as its state says that it ended.
     #[must_use]
-    pub fn closed(&self) -> Option<Stamp> {
-        Some(Stamp {
-            at: self.closed_at?,
-            by: self.closed_by.clone()?,
-            source: self.closed_source.clone()?,
-            by_user_id: self.closed_by_user_id,
-            call_id: self.closed_call_id,
-        })
+    pub fn closed(&self) -> Option<&Mark> {
+        match self.state {
+            BookingState::Cancelled => self.marks.cancelled.as_ref(),
+            BookingState::Rejected => self.marks.rejected.as_ref(),
+            BookingState::RescheduleRequested | BookingState::Superseded => self.marks.reschedule_requested.as_ref(),
+            BookingState::Pending | BookingState::Accepted => None,
+        }
     }
 }
 
-/// Whether a new stamp replaces the known one.
-fn prevails(found: bool, at: DateTime<Utc>, known_source: Option<&str>, known_at: Option<DateTime<Utc>>) -> bool {
-    let known_found = known_source == Some(Channel::Reconciled.change_source());
-    match known_at {
-        None => true,
-        Some(_) if found != known_found => !found,
-        Some(known_at) => at < known_at,
+/// If it was requested before, the host accepted it: at the time that Cal.com gives, whoever wished for it.
+fn host_accepted(fact: &Fact, provenance: &Provenance) -> Mark {
+    let found = provenance.channel == Channel::Reconciled;
+    Mark {
+        at: fact.told_at,
+        actor: Actor::Staff.literal().to_owned(),
+        channel: if found { Channel::Reconciled } else { Channel::CalcomWebhook }.booking_source().to_owned(),
+        user_id: None,
+        call_id: None,
+        intent_id: None,
+        message_id: provenance.message_id.clone(),
+        reason: None,
     }
 }
 

@@ -157,6 +157,45 @@ pub async fn adopt(
     Ok(appointment)
 }
 
+/// One of several bookings to take over.
+#[derive(Clone, Debug)]
+pub struct Adoption<'a> {
+    pub new: NewAppointment,
+    pub chain: &'a Chain,
+    pub folded: &'a Folded,
+    pub provider_account_id: Uuid,
+    pub provenance: &'a Provenance,
+}
+
+/// Takes over several bookings that have nothing to do with each other, in one statement: the same rows as [`adopt`] one by one. At most
+/// [`ADOPTIONS_MAX`]; none may overlap another in a person's time, since the overlap check does not see the rows of its own statement.
+///
+/// # Errors
+/// When Postgres is away or a CHECK refuses a row.
+pub async fn adopt_all(tx: &mut CompanyTx, adoptions: Vec<Adoption<'_>>) -> Result<(), StoreError> {
+    let company_id = tx.company_id();
+    let (mut appointments, mut bookings, mut modifications) = (Vec::with_capacity(adoptions.len()), Vec::new(), Vec::new());
+    for Adoption { new, chain, folded, provider_account_id, provenance } in adoptions {
+        let mut appointment = new.into_row(company_id, provenance, &provenance.stamp(AuditGroup::Booking));
+        if let Some(projection) = chain.projection() {
+            project(&mut appointment, &projection);
+        }
+        bookings.extend(booking_rows(chain, folded, &appointment, provider_account_id));
+        modifications.extend(modification_rows(&folded.modifications, &appointment));
+        appointments.push(appointment);
+    }
+    let written = sqlx::query(INSERT_ALL)
+        .bind(sqlx::types::Json(&appointments))
+        .bind(None::<i32>)
+        .bind(sqlx::types::Json(&bookings))
+        .bind(sqlx::types::Json(&modifications))
+        .fetch_all(tx.connection())
+        .await
+        .map_err(failed("write appointments"))?;
+    // more than fit into one statement, which none of its callers has
+    if written.len() == appointments.len() { Ok(()) } else { Err(StoreError::Changed { table: "appointments" }) }
+}
+
 /// Brings an appointment to what its chain says after a fact was folded in.
 ///
 /// # Errors
@@ -176,9 +215,26 @@ pub async fn apply(
     appointment.staff_id = staff_id.or(appointment.staff_id);
     appointment.revision = current.revision + 1;
     let bookings = booking_rows(chain, folded, &appointment, provider_account_id);
-    let modifications = modification_rows(&folded.modifications, &appointment);
-    write(tx, UPDATE, &mut appointment, Some(current.revision), &bookings, &modifications).await?;
+    if folded.rewritten {
+        write(tx, UPDATE, &mut appointment, Some(current.revision), &bookings, &[]).await?;
+        rewrite_history(tx, chain, &appointment).await?;
+    } else {
+        let modifications = modification_rows(&folded.modifications, &appointment);
+        write(tx, UPDATE, &mut appointment, Some(current.revision), &bookings, &modifications).await?;
+    }
     Ok(appointment)
+}
+
+/// The history follows a chain that learnt better. Workers may only append to it; the database's own function may correct it, within the chain's uids.
+async fn rewrite_history(tx: &mut CompanyTx, chain: &Chain, appointment: &Appointment) -> Result<(), StoreError> {
+    sqlx::query("SELECT project_modifications($1, $2, $3)")
+        .bind(appointment.company_id)
+        .bind(appointment.id)
+        .bind(sqlx::types::Json(modification_rows(&chain.history(), appointment)))
+        .execute(tx.connection())
+        .await
+        .map_err(failed("rewrite an appointment's history"))?;
+    Ok(())
 }
 
 /// Ends a wish that Cal.com refused: the row stays, in state `failed`, and its claims are freed.
@@ -198,8 +254,24 @@ fn booking_rows(chain: &Chain, folded: &Folded, appointment: &Appointment, provi
         .changed
         .iter()
         .filter_map(|uid| chain.booking(uid))
-        .filter_map(|booking| serde_json::to_value(booking).ok())
-        .map(|mut row| {
+        .filter_map(|booking| Some((booking, serde_json::to_value(booking).ok()?)))
+        .map(|(booking, mut row)| {
+            if let Some(stamp) = booking.opened() {
+                row["opened_at"] = json!(stamp.at);
+                row["opened_by"] = json!(stamp.by);
+                row["opened_source"] = json!(stamp.source);
+                row["opened_by_user_id"] = json!(stamp.by_user_id);
+                row["opened_call_id"] = json!(stamp.call_id);
+            }
+            if let Some(mark) = booking.closed() {
+                let stamp = mark.stamp(AuditGroup::Cancellation);
+                row["closed_at"] = json!(stamp.at);
+                row["closed_by"] = json!(stamp.by);
+                row["closed_source"] = json!(stamp.source);
+                row["closed_by_user_id"] = json!(stamp.by_user_id);
+                row["closed_call_id"] = json!(stamp.call_id);
+                row["closed_reason"] = json!(mark.reason.as_ref().map(|reason| &reason.text));
+            }
             row["company_id"] = json!(appointment.company_id);
             row["appointment_id"] = json!(appointment.id);
             row["provider_account_id"] = json!(provider_account_id);
@@ -223,23 +295,25 @@ fn modification_rows(modifications: &[Modification], appointment: &Appointment) 
 }
 
 /// What follows the appointment's own row, in the same statement: its uids, its modifications, and its claim on time.
-/// $1 appointment, $2 expected revision, $3 bookings, $4 modifications.
+/// $1 appointment (or several), $2 expected revision, $3 bookings, $4 modifications.
 macro_rules! with_details {
-    ($appointment:literal) => {
+    ($input:literal, $appointment:expr) => {
         concat!(
-            "WITH input AS (SELECT * FROM jsonb_populate_record(NULL::appointments, $1)), written AS (",
+            "WITH input AS (",
+            $input,
+            "), written AS (",
             $appointment,
             " RETURNING a.id, a.company_id, a.number, a.customer_id, a.staff_id, a.service_id, a.starts_at, a.ends_at, a.status,
                 'staff/' || a.staff_id AS person, a.starts_at - interval '1 day' AS day_before),
             bookings AS (
                 INSERT INTO calcom_bookings AS k (company_id, uid, appointment_id, provider_account_id, predecessor_uid, state, placeholder, sequence, provider_updated_at,
                     fact_hash, starts_at, ends_at, event_type_id, booking_id, host_user_id, seats_per_slot, no_show, requested_at, accepted_at, opened_at, opened_by,
-                    opened_source, opened_by_user_id, opened_call_id, closed_at, closed_by, closed_source, closed_by_user_id, closed_call_id, closed_reason)
+                    opened_source, opened_by_user_id, opened_call_id, closed_at, closed_by, closed_source, closed_by_user_id, closed_call_id, closed_reason, marks)
                 SELECT b.company_id, b.uid, b.appointment_id, b.provider_account_id, b.predecessor_uid, b.state, b.placeholder, b.sequence, b.provider_updated_at,
                     b.fact_hash, b.starts_at, b.ends_at, b.event_type_id, b.booking_id, b.host_user_id, b.seats_per_slot, b.no_show, b.requested_at, b.accepted_at,
                     b.opened_at, b.opened_by, b.opened_source, b.opened_by_user_id, b.opened_call_id, b.closed_at, b.closed_by, b.closed_source, b.closed_by_user_id,
-                    b.closed_call_id, b.closed_reason
-                FROM jsonb_populate_recordset(NULL::calcom_bookings, $3) b, written
+                    b.closed_call_id, b.closed_reason, b.marks
+                FROM jsonb_populate_recordset(NULL::calcom_bookings, $3) b JOIN written w ON w.id = b.appointment_id
                 ON CONFLICT (company_id, uid) DO UPDATE SET predecessor_uid = excluded.predecessor_uid, state = excluded.state, placeholder = excluded.placeholder,
                     sequence = excluded.sequence, provider_updated_at = excluded.provider_updated_at, fact_hash = excluded.fact_hash, starts_at = excluded.starts_at,
                     ends_at = excluded.ends_at, event_type_id = excluded.event_type_id, booking_id = excluded.booking_id, host_user_id = excluded.host_user_id,
@@ -247,8 +321,8 @@ macro_rules! with_details {
                     opened_at = excluded.opened_at, opened_by = excluded.opened_by, opened_source = excluded.opened_source,
                     opened_by_user_id = excluded.opened_by_user_id, opened_call_id = excluded.opened_call_id, closed_at = excluded.closed_at,
                     closed_by = excluded.closed_by, closed_source = excluded.closed_source, closed_by_user_id = excluded.closed_by_user_id,
-                    closed_call_id = excluded.closed_call_id, closed_reason = excluded.closed_reason
-                -- two chains that belong together (a review says so): the other appointment's row is not overwritten by our placeholder of it
+                    closed_call_id = excluded.closed_call_id, closed_reason = excluded.closed_reason, marks = excluded.marks
+                -- two chains that cannot be joined yet (a review says so): the other appointment's row is not overwritten by our placeholder of it
                 WHERE k.appointment_id = excluded.appointment_id
             ),
             modifications AS (
@@ -256,13 +330,13 @@ macro_rules! with_details {
                     call_id, intent_id, message_id, calcom_uid, reason, occurred_at)
                 SELECT m.id, m.company_id, m.appointment_id, m.customer_id, m.kind, m.previous_starts_at, m.new_starts_at, m.actor, m.source, m.user_id, m.call_id,
                     m.intent_id, m.message_id, m.calcom_uid, m.reason, m.occurred_at
-                FROM jsonb_populate_recordset(NULL::appointment_modifications, $4) m, written
+                FROM jsonb_populate_recordset(NULL::appointment_modifications, $4) m JOIN written w ON w.id = m.appointment_id
                 ON CONFLICT (company_id, calcom_uid, kind) WHERE calcom_uid IS NOT NULL DO NOTHING
             ),
             freed AS (
                 DELETE FROM slot_claims c USING written w
                 WHERE c.company_id = w.company_id AND c.appointment_id = w.id AND w.status <> 'requested'
-                  AND (w.status NOT IN ('pending', 'booked') OR (c.during <> tstzrange(w.starts_at, w.ends_at)
+                  AND (w.status NOT IN ('pending', 'booked') OR (c.kind = 'external' AND c.resource <> w.person) OR (c.during <> tstzrange(w.starts_at, w.ends_at)
                        AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.company_id = w.company_id AND i.appointment_id = w.id AND i.op = 'reschedule'
                                        AND i.state IN ('waiting', 'recorded', 'sent', 'unknown') AND i.starts_at = c.starts_at)))
             ),
@@ -273,7 +347,8 @@ macro_rules! with_details {
                        tstzrange(w.starts_at, w.ends_at), 'external', w.id, w.id
                 FROM written w
                 WHERE w.status IN ('pending', 'booked') AND (w.staff_id IS NOT NULL OR w.service_id IS NOT NULL)
-                  AND NOT EXISTS (SELECT 1 FROM slot_claims c WHERE c.company_id = w.company_id AND c.appointment_id = w.id AND c.during = tstzrange(w.starts_at, w.ends_at))
+                  AND NOT EXISTS (SELECT 1 FROM slot_claims c WHERE c.company_id = w.company_id AND c.appointment_id = w.id AND c.during = tstzrange(w.starts_at, w.ends_at)
+                                  AND (c.kind = 'promise' OR w.person IS NULL OR c.resource = w.person))
             ),
             reviewed AS (
                 INSERT INTO reviews (id, company_id, subject, reason, appointment_id, details, dedup_key)
@@ -291,17 +366,27 @@ macro_rules! with_details {
     };
 }
 
-const INSERT: &str = with_details!(
-    "INSERT INTO appointments AS a (id, company_id, number, branch_id, customer_id, service_id, staff_id, call_id, status, starts_at, ends_at, time_zone, name_given, notes,
-        calcom_uid, revision, rescheduled_count, created_by, booking_source, booked_by_user_id, rescheduled_at, rescheduled_by, rescheduled_by_user_id,
-        reschedule_source, previous_starts_at, cancelled_at, cancelled_by, cancelled_by_user_id, cancellation_source, cancellation_reason)
-    SELECT id, company_id, next_number('appointment', company_id), branch_id, customer_id, service_id, staff_id, call_id, status, starts_at, ends_at, time_zone, name_given,
-        notes, calcom_uid, revision, rescheduled_count, created_by, booking_source, booked_by_user_id, rescheduled_at, rescheduled_by, rescheduled_by_user_id,
-        reschedule_source, previous_starts_at, cancelled_at, cancelled_by, cancelled_by_user_id, cancellation_source, cancellation_reason
-    FROM input WHERE $2::integer IS NULL"
-);
+macro_rules! insert {
+    () => {
+        "INSERT INTO appointments AS a (id, company_id, number, branch_id, customer_id, service_id, staff_id, call_id, status, starts_at, ends_at, time_zone, name_given, notes,
+                calcom_uid, revision, rescheduled_count, created_by, booking_source, booked_by_user_id, rescheduled_at, rescheduled_by, rescheduled_by_user_id,
+                reschedule_source, previous_starts_at, cancelled_at, cancelled_by, cancelled_by_user_id, cancellation_source, cancellation_reason)
+            SELECT id, company_id, next_number('appointment', company_id), branch_id, customer_id, service_id, staff_id, call_id, status, starts_at, ends_at, time_zone, name_given,
+                notes, calcom_uid, revision, rescheduled_count, created_by, booking_source, booked_by_user_id, rescheduled_at, rescheduled_by, rescheduled_by_user_id,
+                reschedule_source, previous_starts_at, cancelled_at, cancelled_by, cancelled_by_user_id, cancellation_source, cancellation_reason
+            FROM input WHERE $2::integer IS NULL"
+    };
+}
+
+/// How many bookings one statement takes over: a group of the bulk lanes. The bound also tells the planner that there are few.
+pub const ADOPTIONS_MAX: usize = 16;
+
+const INSERT: &str = with_details!("SELECT * FROM jsonb_populate_record(NULL::appointments, $1)", insert!());
+
+const INSERT_ALL: &str = with_details!("SELECT * FROM jsonb_populate_recordset(NULL::appointments, $1) LIMIT 16", insert!());
 
 const UPDATE: &str = with_details!(
+    "SELECT * FROM jsonb_populate_record(NULL::appointments, $1)",
     "UPDATE appointments a SET customer_id = n.customer_id, service_id = n.service_id, staff_id = n.staff_id, status = n.status, starts_at = n.starts_at,
         ends_at = n.ends_at, calcom_uid = n.calcom_uid, revision = n.revision, rescheduled_count = n.rescheduled_count, rescheduled_at = n.rescheduled_at,
         rescheduled_by = n.rescheduled_by, rescheduled_by_user_id = n.rescheduled_by_user_id, reschedule_source = n.reschedule_source,

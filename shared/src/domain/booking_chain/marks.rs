@@ -1,0 +1,155 @@
+//! What was heard of one uid, per kind of happening, so that every field is the same whatever came first: of several tellers of one thing the earliest counts,
+//! and what was only found by looking counts least. Not what follows from it: that is `history` and the projection. Called by the fold.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::provenance::{Actor, AuditGroup, Channel, Provenance, Stamp};
+
+/// Who did one thing to a uid, when, and how we know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    pub at: DateTime<Utc>,
+    pub actor: String,
+    /// The channel's name as in `booking_source`; each audit group words it in its own way.
+    pub channel: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent_id: Option<Uuid>,
+    /// The delivery that told us first. It does not decide which teller counts: copies of one fact differ in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+
+/// Why, in somebody's words, and when they were said.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Reason {
+    pub found: bool,
+    pub at: DateTime<Utc>,
+    pub text: String,
+}
+
+impl Mark {
+    /// The mark of a fact with that provenance.
+    #[must_use]
+    pub fn of(provenance: &Provenance, reason: Option<&str>) -> Self {
+        let text = reason.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        Self {
+            at: provenance.occurred_at,
+            actor: provenance.actor.literal().to_owned(),
+            channel: provenance.channel.booking_source().to_owned(),
+            user_id: provenance.stamp(AuditGroup::Booking).by_user_id,
+            call_id: provenance.call_id,
+            intent_id: provenance.intent_id,
+            message_id: provenance.message_id.clone(),
+            reason: text.map(|text| Reason { found: provenance.channel == Channel::Reconciled, at: provenance.occurred_at, text }),
+        }
+    }
+
+    /// It happened (that much is certain from what followed), and nobody told who did it.
+    #[must_use]
+    pub fn unheard(at: DateTime<Utc>) -> Self {
+        Self {
+            at,
+            actor: Actor::Unknown.literal().to_owned(),
+            channel: Channel::Reconciled.booking_source().to_owned(),
+            user_id: None,
+            call_id: None,
+            intent_id: None,
+            message_id: None,
+            reason: None,
+        }
+    }
+
+    /// The audit columns of a group.
+    #[must_use]
+    pub fn stamp(&self, group: AuditGroup) -> Stamp {
+        let source = match (group, Channel::parse(&self.channel)) {
+            (AuditGroup::Booking, _) | (_, None) => &self.channel,
+            (AuditGroup::Reschedule | AuditGroup::Cancellation, Some(channel)) => channel.change_source(),
+        };
+        Stamp { at: self.at, by: self.actor.clone(), source: source.to_owned(), by_user_id: self.user_id, call_id: self.call_id }
+    }
+
+    fn found(&self) -> bool {
+        self.channel == Channel::Reconciled.booking_source()
+    }
+
+    fn prevails_over(&self, known: &Self) -> bool {
+        let key = |mark: &Self| (mark.found(), mark.at, mark.actor.clone(), mark.channel.clone(), mark.user_id, mark.call_id, mark.intent_id);
+        key(self) < key(known)
+    }
+}
+
+/// Takes another teller of the same thing in.
+pub(super) fn hear(known: &mut Option<Mark>, mut told: Mark) {
+    let Some(mark) = known else {
+        *known = Some(told);
+        return;
+    };
+    // the reason is the earliest that anybody gave, even if another told of the thing before
+    let reason = [mark.reason.take(), told.reason.take()].into_iter().flatten().min();
+    if told.prevails_over(mark) {
+        *mark = told;
+    }
+    mark.reason = reason;
+}
+
+/// Whether somebody came, as last said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attendance {
+    pub at: DateTime<Utc>,
+    pub absent: bool,
+}
+
+/// How new a fact's content is: (iCalSequence, updatedAt, hash), greatest wins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Newness {
+    pub sequence: i32,
+    pub updated_at: Option<DateTime<Utc>>,
+    pub hash: String,
+}
+
+/// All marks of one uid.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Marks {
+    /// Booked or moved here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened: Option<Mark>,
+    /// Accepted: a confirmation if it was requested before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Mark>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reschedule_requested: Option<Mark>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<Mark>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<Mark>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_show: Option<Mark>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_show_withdrawn: Option<Mark>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attendance: Option<Attendance>,
+    /// Of the fact that named the host: not every fact does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Newness>,
+}
+
+impl Marks {
+    /// When anything was first heard to have happened.
+    pub(super) fn earliest(&self) -> Option<DateTime<Utc>> {
+        [&self.opened, &self.accepted, &self.reschedule_requested, &self.rejected, &self.cancelled, &self.no_show, &self.no_show_withdrawn]
+            .into_iter()
+            .flatten()
+            .map(|mark| mark.at)
+            .min()
+    }
+}
