@@ -25,7 +25,7 @@ pub enum Refusal {
     TooMany,
     /// Neither broker nor spool took it.
     NotStored,
-    /// The secrets are not known yet, or there is no room for the body now.
+    /// The secrets are not known yet, or do not open, or there is no room for the body now.
     NotReady,
 }
 

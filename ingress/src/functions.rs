@@ -1,7 +1,7 @@
 //! Requests with an answer: phone functions and call_inbound. Published to the live lane; the worker's answer comes back over the reply queue.
 //!
-//! A caller always hears something true, and a wish is never lost: whatever the worker does or does not, the message is durable before a 200, or the
-//! answer says that it is not. Not decoding and no business rule. Called by `webhooks`.
+//! A caller always hears something true, and a wish is never lost: whatever the worker does or does not, a write is durable before a 200, or the
+//! answer says that it is not. A read ends with its caller. Not decoding and no business rule. Called by `webhooks`.
 
 use std::time::Duration;
 
@@ -55,12 +55,15 @@ enum Exchange {
     },
 }
 
-/// Answers a function; `None` is one that the table does not know.
+/// Answers a function; `None` is one that the table does not know, and counts as a read.
 pub async fn answer_function(state: &State, request: &Verified<Retell>, function: Option<Function>, headers: &HeaderMap) -> (Outcome, Response) {
     let kind = function.map_or(Kind::RetellFunctionUnknown, Kind::RetellFunction);
     let sentence = function.map_or(UNKNOWN_FUNCTION_SENTENCE, |function| function.row().fallback_sentence);
     let limit = state.deadlines.function;
     let mut envelope = with_deadline(state.envelope(kind, request.endpoint(), request.body(), headers), limit);
+    if !function.is_some_and(|function| function.row().write) {
+        return answer_read(state, &mut envelope, sentence, limit).await;
+    }
     let live_copy_possible = match begin_waiting(state).await {
         // No answer could arrive: nobody waits for one.
         None => false,
@@ -68,7 +71,7 @@ pub async fn answer_function(state: &State, request: &Verified<Retell>, function
             Exchange::Heard(answer) => return (Outcome::Answered, json(StatusCode::OK, answer)),
             Exchange::Missed { confirmed: true } => {
                 note_missed_answer(state, &envelope, sentence).await;
-                return fallback(state, sentence);
+                return fallback(state, sentence, true);
             }
             Exchange::Missed { confirmed: false } => true,
             Exchange::Refused { may_have_arrived } => may_have_arrived,
@@ -81,7 +84,18 @@ pub async fn answer_function(state: &State, request: &Verified<Retell>, function
         // Should the live copy be the one that is worked on, it does not know what the caller heard.
         note_missed_answer(state, &envelope, sentence).await;
     }
-    fallback(state, sentence)
+    fallback(state, sentence, true)
+}
+
+/// Answers a read, or a function that nobody knows: it leaves no result that could come late. So a missed answer is not noted and nothing is kept for later,
+/// which would only wait for a result that nobody records and end as a dead letter.
+async fn answer_read(state: &State, envelope: &mut Envelope, sentence: &'static str, limit: Duration) -> (Outcome, Response) {
+    if let Some(waiter) = begin_waiting(state).await
+        && let Exchange::Heard(answer) = exchange(state, envelope, waiter, limit).await
+    {
+        return (Outcome::Answered, json(StatusCode::OK, answer));
+    }
+    fallback(state, sentence, false)
 }
 
 /// Answers call_inbound. It fails open: the phone rings while we think, and an agent without our variables is better than none.
@@ -177,9 +191,10 @@ async fn note_missed_answer(state: &State, about: &Envelope, sentence: &str) {
     }
 }
 
-fn fallback(state: &State, sentence: &'static str) -> (Outcome, Response) {
+/// `pending`: the wish is kept and will be carried out.
+fn fallback(state: &State, sentence: &'static str, pending: bool) -> (Outcome, Response) {
     state.metrics.answers_missed.inc();
-    (Outcome::Fallback, spoken(StatusCode::OK, Fallback { success: false, pending: true, message: sentence }))
+    (Outcome::Fallback, spoken(StatusCode::OK, Fallback { success: false, pending, message: sentence }))
 }
 
 /// Nothing is promised, because nothing was stored.

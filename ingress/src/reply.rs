@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 /// Callers on the line at one time, per process. Beyond it a caller hears the fallback at once.
 const WAITERS_MAX: usize = 4096;
 /// After a reconnect the reply queue is back within this time, or the caller hears the fallback.
-const QUEUE_WAIT: Duration = Duration::from_millis(300);
+const QUEUE_WAIT: Duration = Duration::from_secs(1);
 
 /// Everyone who waits.
 pub struct Waiters {

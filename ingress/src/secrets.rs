@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use shared::clock::Clock;
-use shared::secret::Keyring;
+use shared::secret::{Keyring, SecretError};
 use shared::store::StoreError;
 use shared::store::endpoints::{EndpointChanges, EndpointProvider, EndpointReader, EndpointRow};
 use tokio_util::sync::CancellationToken;
@@ -34,8 +35,24 @@ const FILE: &str = "endpoints.json";
 pub struct Endpoint {
     pub provider: EndpointProvider,
     pub keys: Vec<SigningKey>,
+    /// Until when each secret counts that the key ring does not open (`None`: without end).
+    unopened: Vec<Option<DateTime<Utc>>>,
     /// Shared by successive snapshots of the same endpoint.
     pub failures: Arc<FailureBudget>,
+}
+
+impl Endpoint {
+    /// A live secret does not open: a signature that none of `keys` gives may be right all the same.
+    #[must_use]
+    pub fn misses_a_key(&self, now: DateTime<Utc>) -> bool {
+        self.unopened.iter().any(|not_after| not_after.is_none_or(|end| now < end))
+    }
+
+    /// There are live secrets, and none of them opens: nothing can be proven, so nothing can be disproven either.
+    #[must_use]
+    pub fn is_locked(&self, now: DateTime<Utc>) -> bool {
+        self.misses_a_key(now) && !self.keys.iter().any(|key| key.is_live(now))
+    }
 }
 
 type Snapshot = HashMap<Uuid, Endpoint>;
@@ -81,26 +98,35 @@ impl Endpoints {
         endpoints
     }
 
-    /// Puts rows into force. A secret that does not open, or is empty, verifies nothing; it is named in the log by its id.
+    /// Puts rows into force. A secret that is empty verifies nothing. One that does not open makes its endpoint doubt instead of refuse; the log says so
+    /// in one line, however many they are: the usual cause is one wrong MASTER_KEYS.
     pub fn adopt(&self, rows: &[EndpointRow]) {
         let before = self.snapshot.load();
+        let mut failed: Option<(Uuid, Uuid, SecretError)> = None;
+        let mut count = 0_usize;
         let snapshot = rows.iter().map(|row| {
             let failures = before.as_ref().and_then(|before| before.get(&row.id)).map(|endpoint| Arc::clone(&endpoint.failures));
-            let keys = row.secrets.iter().filter_map(|secret| match self.keyring.open(&secret.aad(), &secret.sealed()) {
-                Ok(text) => SigningKey::new(text.expose_secret().as_bytes(), secret.not_after),
-                Err(error) => {
-                    tracing::error!(endpoint.id = %row.id, secret.id = %secret.id, error = %error, "an endpoint's secret does not open");
-                    None
+            let (mut keys, mut unopened) = (Vec::new(), Vec::new());
+            for secret in &row.secrets {
+                match self.keyring.open(&secret.aad(), &secret.sealed()) {
+                    Ok(text) => keys.extend(SigningKey::new(text.expose_secret().as_bytes(), secret.not_after)),
+                    Err(error) => {
+                        unopened.push(secret.not_after);
+                        failed.get_or_insert((row.id, secret.id, error));
+                    }
                 }
-            });
-            let endpoint = Endpoint {
-                provider: row.provider,
-                keys: keys.collect(),
-                failures: failures.unwrap_or_else(|| Arc::new(FailureBudget::new(self.failures_per_second))),
-            };
-            (row.id, endpoint)
+            }
+            count += unopened.len();
+            let failures = failures.unwrap_or_else(|| Arc::new(FailureBudget::new(self.failures_per_second)));
+            (row.id, Endpoint { provider: row.provider, keys, unopened, failures })
         });
         self.snapshot.store(Some(Arc::new(snapshot.collect())));
+        if let Some((endpoint, secret, error)) = failed {
+            tracing::error!(
+                secrets = count, endpoint.id = %endpoint, secret.id = %secret, error = %error,
+                "endpoint secrets do not open with MASTER_KEYS, the first of them is named: requests that they may have signed hear 503"
+            );
+        }
     }
 
     /// Looks an endpoint up and hands it to `use_it`, without a lock and without a copy.
@@ -117,6 +143,13 @@ impl Endpoints {
     #[must_use]
     pub fn are_loaded(&self) -> bool {
         self.snapshot.load().is_some()
+    }
+
+    /// Endpoints of which no live secret opens.
+    #[must_use]
+    pub fn locked(&self) -> usize {
+        let now = self.clock.now();
+        self.snapshot.load().as_ref().map_or(0, |snapshot| snapshot.values().filter(|endpoint| endpoint.is_locked(now)).count())
     }
 
     /// Endpoints in the snapshot.

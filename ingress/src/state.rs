@@ -68,7 +68,13 @@ impl State {
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
         let storage = (!self.intake.has_room()).then_some("broker and spool");
-        let secrets = (!self.endpoints.are_loaded()).then_some("endpoint secrets");
+        let secrets = if self.endpoints.are_loaded() {
+            // one that was set up with other keys answers 503 by itself; the rest go on
+            let locked = self.endpoints.locked();
+            (locked > 0 && locked == self.endpoints.count()).then_some("MASTER_KEYS that open the endpoint secrets")
+        } else {
+            Some("endpoint secrets")
+        };
         storage.into_iter().chain(secrets).collect()
     }
 

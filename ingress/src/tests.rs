@@ -143,6 +143,12 @@ impl World {
         vec![row(RETELL, EndpointProvider::Retell), row(CALCOM, EndpointProvider::Calcom)]
     }
 
+    /// A secret whose ciphertext is bound to another row: it does not open.
+    fn sealed_elsewhere(&self, not_after: Option<DateTime<Utc>>) -> EndpointSecretRow {
+        let sealed = self.keyring.seal("endpoint_secrets/other", &SecretString::from("key_y")).unwrap();
+        EndpointSecretRow::new(Uuid::from_u128(5), not_after, sealed)
+    }
+
     async fn send(&self, request: Request<Body>) -> Answer {
         Answer::of(self.router.clone().oneshot(request).await.unwrap()).await
     }
@@ -417,6 +423,25 @@ async fn a_function_while_the_broker_is_away_is_carried_out_later_and_the_caller
     assert_eq!((queue.as_str(), envelope.caller_gone, envelope.reply_to.is_none()), ("frontdesk.booking", true, true));
 }
 
+/// A read leaves no result, so a note about its missed answer could only become a dead letter.
+#[tokio::test]
+async fn a_read_without_an_answer_leaves_nothing_but_its_sentence() {
+    for name in ["check_availability", "a_function_that_nobody_knows"] {
+        let world = World::new(Setup::default());
+        let request = || retell(serde_json::json!({ "name": name, "args": {}, "call": { "call_id": "call_1" } }).to_string());
+        let sentence = Function::by_tool_name(name).map_or(shared::functions::UNKNOWN_FUNCTION_SENTENCE, |function| function.row().fallback_sentence);
+        let expected = serde_json::json!({ "success": false, "pending": false, "message": sentence });
+        let answer = world.send(request()).await;
+        assert_eq!((answer.status, answer.json()), (200, expected.clone()), "{name}");
+        let queues: Vec<_> = world.published().into_iter().map(|(queue, _)| queue).collect();
+        assert_eq!(queues, ["frontdesk.desk.live"], "{name}: no note");
+        world.broker.away.store(true, Ordering::SeqCst);
+        let answer = world.send(request()).await;
+        assert_eq!((answer.status, answer.json(), world.spool.held().records), (200, expected, 0), "{name}: nothing for later");
+        assert_eq!(world.state.metrics.answers_missed.get(), 2);
+    }
+}
+
 #[tokio::test]
 async fn call_inbound_fails_open_when_nobody_answers() {
     let world = World::new(Setup::default());
@@ -438,13 +463,51 @@ async fn during_a_rotation_both_secrets_are_live_and_a_dropped_one_is_not() {
     assert_eq!(world.send(calcom_with("key_x", CREATED)).await.status, 401);
     world.state.endpoints.adopt(&world.rows(&[("key_z", None)]));
     assert_eq!(world.send(calcom_with("key_y", CREATED)).await.status, 401);
-    // An empty secret, and one sealed for another row, prove nothing.
-    let mut rows = world.rows(&[("", None)]);
-    let foreign = world.keyring.seal("endpoint_secrets/other", &SecretString::from("key_x")).unwrap();
-    rows[1].secrets.push(EndpointSecretRow::new(Uuid::from_u128(5), None, foreign));
-    world.state.endpoints.adopt(&rows);
+    // An empty secret proves nothing.
+    world.state.endpoints.adopt(&world.rows(&[("", None)]));
     assert_eq!(world.send(calcom_with("", CREATED)).await.status, 401);
-    assert_eq!(world.send(calcom_with("key_x", CREATED)).await.status, 401);
+}
+
+/// With wrong MASTER_KEYS a 401 would lose authentic webhooks: Cal.com never sends them again (architecture section 5).
+#[tokio::test]
+async fn an_endpoint_of_which_no_live_secret_opens_hears_503_and_only_all_of_them_make_ingress_not_ready() {
+    let world = World::new(Setup::default());
+    let ready = || world.send(Request::get("/readyz").body(Body::empty()).unwrap());
+    let mut rows = world.rows(&[("key_x", None)]);
+    // sealed for another row, and counting for a minute more
+    rows[1].secrets = vec![world.sealed_elsewhere(Some(at(NOW_MS + 60_000)))];
+    world.state.endpoints.adopt(&rows);
+    for request in [calcom(CREATED), calcom_with("another key", CREATED), post_to(format!("/v1/calcom/{CALCOM}"), &[], unread())] {
+        let answer = world.send(request).await;
+        assert_eq!((answer.status, answer.retry_after), (503, true));
+    }
+    assert_eq!(world.send(retell(r#"{"event":"call_ended","call":{}}"#)).await.status, 204, "another endpoint is as it was");
+    assert_eq!(ready().await.status, 200, "one endpoint that was set up with other keys does not take the whole process out");
+    rows[0].secrets = vec![world.sealed_elsewhere(Some(at(NOW_MS + 60_000)))];
+    world.state.endpoints.adopt(&rows);
+    let answer = ready().await;
+    assert_eq!((answer.status, answer.body.contains("MASTER_KEYS")), (503, true), "{}", answer.body);
+    // A secret that has ended hides nothing any more.
+    world.clock.advance(chrono::Duration::seconds(60));
+    assert_eq!((world.send(calcom(CREATED)).await.status, ready().await.status), (401, 200));
+}
+
+/// In a rotation the one secret opens, the other does not: what the first has not signed may still be authentic.
+#[tokio::test]
+async fn beside_a_secret_that_does_not_open_a_mismatch_is_a_doubt_and_no_401() {
+    let world = World::new(Setup { failures_per_second: 1, ..Setup::default() });
+    let mut rows = world.rows(&[("key_x", None)]);
+    rows[1].secrets.push(world.sealed_elsewhere(None));
+    world.state.endpoints.adopt(&rows);
+    assert_eq!(world.send(calcom(CREATED)).await.status, 204, "the secret that opens still proves");
+    for _ in 0..5 {
+        let answer = world.send(calcom_with("key_y", CREATED)).await;
+        assert_eq!((answer.status, answer.retry_after), (503, true));
+    }
+    let unsigned = post_to(format!("/v1/calcom/{CALCOM}"), &[], CREATED);
+    assert_eq!(world.send(unsigned).await.status, 401, "no secret could make this right");
+    let ready = world.send(Request::get("/readyz").body(Body::empty()).unwrap()).await;
+    assert_eq!(ready.status, 200, "the endpoint still takes requests");
 }
 
 #[tokio::test]
@@ -457,7 +520,7 @@ async fn after_a_cold_start_without_postgres_the_sealed_copy_on_the_disk_is_in_f
     assert!(!text.contains("key_x"));
     let other_ring = Keyring::parse(generate_master_key("k1").expose_secret()).unwrap();
     let locked_out = Endpoints::from_disk(world.folder.path(), other_ring, 10, world.clock.clone());
-    assert_eq!(locked_out.count(), 2);
+    assert_eq!((locked_out.count(), locked_out.locked()), (2, 2));
 }
 
 #[tokio::test]

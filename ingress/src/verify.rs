@@ -103,7 +103,9 @@ impl SigningKey {
         Some(Self { keyed, not_after })
     }
 
-    fn is_live(&self, now: DateTime<Utc>) -> bool {
+    /// Whether it still counts.
+    #[must_use]
+    pub fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.not_after.is_none_or(|end| now < end)
     }
 }

@@ -131,13 +131,14 @@ impl<'a> Gate<'a> {
             },
         };
         let endpoint = Uuid::try_parse(endpoint).map_err(|_| Refusal::UnknownEndpoint)?;
-        match state.endpoints.with(endpoint, provider, |_| ()) {
-            Lookup::Known(()) => {}
+        let now = state.clock.now();
+        match state.endpoints.with(endpoint, provider, |endpoint| endpoint.is_locked(now)) {
+            Lookup::Known(false) => {}
             Lookup::Unknown => return Err(Refusal::UnknownEndpoint),
-            Lookup::NotLoaded => return Err(Refusal::NotReady),
+            Lookup::Known(true) | Lookup::NotLoaded => return Err(Refusal::NotReady),
         }
         let declared = body::declared(headers, bytes_max)?;
-        Ok(Self { state, endpoint, provider, now: state.clock.now(), bytes_max, declared, _place: place })
+        Ok(Self { state, endpoint, provider, now, bytes_max, declared, _place: place })
     }
 
     async fn read(&self, body: axum::body::Body) -> Result<Held<'a>, Refusal> {
@@ -159,8 +160,13 @@ impl<'a> Gate<'a> {
         self.reject(cause)
     }
 
-    /// The same answer for every cause; beyond the endpoint's budget for failures, 429. Authentic requests are never counted against it.
+    /// The same answer for every cause; beyond the endpoint's budget for failures, 429. Authentic requests are never counted against it, nor are those of
+    /// which we cannot know: a provider that hears 401 does not send again.
     fn reject(&self, cause: Rejection) -> Refusal {
+        let misses_a_key = self.state.endpoints.with(self.endpoint, self.provider, |endpoint| endpoint.misses_a_key(self.now));
+        if cause == Rejection::Mismatch && matches!(misses_a_key, Lookup::Known(true)) {
+            return Refusal::NotReady;
+        }
         self.state.metrics.rejected(self.provider, cause);
         let spent = self.state.endpoints.with(self.endpoint, self.provider, |endpoint| {
             if endpoint.failures.may_log(self.now) {
