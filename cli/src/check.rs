@@ -9,13 +9,13 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::json;
 use shared::broker::{self, TopologyError};
-use shared::store::{PgPool, StoreError, companies, credentials, endpoints, schema};
+use shared::store::{PgPool, StoreError, accounts, companies, credentials, endpoints, schema};
 
 use crate::error::chain;
 use crate::table::table;
 use crate::{CliError, Outcome, Session};
 
-/// The scheduler keeps fourteen days; when it stood still so long that less than this is left, someone must look.
+/// `frontdesk migrate` makes fourteen days; when it has not run for so long that less than this is left, someone must look.
 const PARTITION_DAYS_MIN: i32 = 3;
 
 /// Check schema, servers, topology, numbers, services, endpoints and keys; exit code 1 if anything fails.
@@ -109,20 +109,25 @@ async fn partitions(pool: &PgPool) -> Result<Finding, CliError> {
     Ok(if days >= PARTITION_DAYS_MIN {
         Finding::ok("partitions", format!("{days} days ahead"))
     } else {
-        Finding::failed("partitions", format!("only {days} days ahead"), "is `workers scheduler` running? `frontdesk migrate` makes them too")
+        Finding::failed(
+            "partitions",
+            format!("only {days} days ahead"),
+            "frontdesk migrate (makes the next fourteen days; run it daily until a scheduler does)",
+        )
     })
 }
 
 async fn set_up(pool: &PgPool) -> Result<Vec<Finding>, CliError> {
     let endpoints = endpoints::list(pool).await?;
     let keys = credentials::list(pool).await?;
+    let accounts = accounts::list(pool).await?;
     let mut companies_found = Vec::new();
     for (id, _) in companies::list(pool).await? {
         // disabled in between: no longer of interest
         companies_found.extend(companies::load(pool, id).await?);
     }
-    let mut findings = setup::phone_numbers(&companies_found, &endpoints);
-    findings.extend(setup::services(&companies_found, &endpoints, &keys));
+    let mut findings = setup::phone_numbers(&companies_found, &endpoints, &accounts);
+    findings.extend(setup::services(&companies_found, &endpoints, &keys, &accounts));
     findings.extend(setup::endpoints(&endpoints));
     findings.extend(setup::keys(&keys));
     Ok(findings)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::json;
 use shared::store::PgPool;
+use shared::store::accounts::Provider;
 use shared::store::companies::{self, CompanySetup, CreatedCompany, NewCompany};
 use uuid::Uuid;
 
@@ -88,12 +89,27 @@ async fn add(session: &mut Session, name: Option<String>, time_zone: Option<Stri
     let made = companies::create(&pool, &new).await?;
     session.answer(&as_json(&made), |_| {
         let mut text = format!("Added \"{}\" ({})", new.name, made.company_id);
+        let retell = new.retell_account.as_deref().zip(made.retell_account_id);
+        let calcom = new.calcom_account.as_deref().zip(made.calcom_account_id);
+        for (provider, account) in [(Provider::Retell, retell), (Provider::Calcom, calcom)] {
+            if let Some((label, id)) = account {
+                text.push_str(&format!("\n  {:<12} {id}  {provider}/{label}", "account"));
+            }
+        }
         for (what, items) in groups(&made) {
             for (name, id) in items {
                 text.push_str(&format!("\n  {what:<12} {id}  {name}"));
             }
         }
-        text.push_str("\nNext: frontdesk endpoint add, frontdesk credential add, frontdesk check");
+        text.push_str("\nNext, once per account:");
+        if let Some((label, _)) = retell {
+            text.push_str(&format!("\n  frontdesk endpoint add --account retell/{label} --secret-stdin"));
+        }
+        if let Some((label, _)) = calcom {
+            text.push_str(&format!("\n  frontdesk endpoint add --account calcom/{label}"));
+            text.push_str(&format!("\n  frontdesk credential add --account calcom/{label} --base-url https://api.cal.com/v2 --api-key-stdin"));
+        }
+        text.push_str("\n  frontdesk check");
         text
     })?;
     Ok(Outcome::Done)

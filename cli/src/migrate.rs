@@ -15,13 +15,14 @@ pub struct Migrate {}
 impl Migrate {
     pub async fn run(self, session: &mut Session) -> Result<Outcome, CliError> {
         let done = schema::migrate(session.database_url()?.expose_secret()).await?;
-        let answer = json!({"from": done.from, "to": done.to, "partitions_made": done.partitions_made});
+        let answer = json!({"from": done.from, "to": done.to, "partitions_made": done.partitions_made, "partition_days_ahead": done.partition_days_ahead});
         session.answer(&answer, |_| {
             let from = done.from.map_or_else(|| "an empty database".to_owned(), |from| format!("version {from}"));
+            let partitions = format!("Day partitions are there for today and the next {} days.", done.partition_days_ahead);
             if done.from == Some(done.to) {
-                format!("The schema is at version {} already; {} day partitions made.", done.to, done.partitions_made)
+                format!("The schema is at version {} already. {partitions}", done.to)
             } else {
-                format!("The schema went from {from} to version {}; {} day partitions made.", done.to, done.partitions_made)
+                format!("The schema went from {from} to version {}. {partitions}", done.to)
             }
         })?;
         Ok(Outcome::Done)

@@ -35,7 +35,7 @@ enum Which {
     Booking,
 }
 
-/// `bench ingress|booking [--rounds N] [--seconds N] [--messages N] [--unoptimised] [--yes]`
+/// `bench ingress|booking [--rounds N] [--seconds N] [--messages N] [--explain] [--unoptimised] [--no-build] [--yes]`
 #[derive(Debug, Args)]
 pub struct Bench {
     which: Which,
@@ -51,6 +51,12 @@ pub struct Bench {
     /// Tries the bench itself with the debug build: quickly there, and its figures mean nothing
     #[arg(long)]
     unoptimised: bool,
+    /// booking: Postgres logs the plan and time of every fiftieth statement (target/dev/log/postgres.log)
+    #[arg(long)]
+    explain: bool,
+    /// Takes the programs as they were built last
+    #[arg(long)]
+    no_build: bool,
     /// Install missing server packages without asking
     #[arg(long)]
     yes: bool,
@@ -90,12 +96,11 @@ impl Bench {
 
     async fn prepare(&self, progress: &Progress) -> anyhow::Result<Arena> {
         let servers = Servers::provide(progress, "bench", Options { yes: self.yes }).await?;
-        let build = {
+        if !self.no_build {
             let (place, progress) = (servers.place().clone(), *progress);
             let build = if self.unoptimised { cargo::build } else { cargo::build_release };
-            move || build(&place, &progress)
-        };
-        tokio::task::spawn_blocking(build).await.context("the build panicked")??;
+            tokio::task::spawn_blocking(move || build(&place, &progress)).await.context("the build panicked")??;
+        }
         let profile = if self.unoptimised { "debug" } else { "release" };
         Arena::prepare(servers, progress, profile).await
     }
@@ -103,7 +108,10 @@ impl Bench {
     async fn measure(&self, arena: &Arena) -> anyhow::Result<String> {
         match self.which {
             Which::Ingress => ingress::run(arena, self.rounds, self.seconds).await,
-            Which::Booking => booking::run(arena, self.rounds, self.messages.next_multiple_of(u32::from(bare_booking::CONCURRENT))).await,
+            Which::Booking => {
+                let messages = self.messages.next_multiple_of(u32::from(bare_booking::CONCURRENT));
+                booking::run(arena, self.rounds, messages, self.explain).await
+            }
         }
     }
 }

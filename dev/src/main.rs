@@ -1,4 +1,4 @@
-//! `cargo dev`: the two commands that set everything up and run it, and the one that ends it.
+//! `cargo dev`: the commands that set everything up and run it (`up`, `test`, `bench`), and the one that ends it (`down`).
 //! Parses the command line and turns results into exit codes; everything else stands in the library.
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,13 +15,14 @@ use dev::up::Up;
 #[command(
     name = "cargo dev",
     bin_name = "cargo dev",
-    about = "frontdesk on this machine: private servers, stand-ins, the story, the tests",
+    about = "frontdesk on this machine: private servers, stand-ins, the story, the tests, the benches",
     after_help = "Examples:\n  \
         cargo dev up             servers, all roles and the story; Ctrl-C ends it\n  \
         cargo dev up --once      the same, then stop; exit 0 when all is as it should be\n  \
         cargo dev up --detach    leave it running; `. target/dev/env` for its addresses\n  \
         cargo dev test booking   tests with \"booking\" in their names\n  \
         cargo dev bench booking  the workers' rate beside a bare consumer's\n  \
+        cargo dev bench ingress  ingress' rate beside a bare server's and the broker's own\n  \
         cargo dev down           end what is running\n\n\
         Exit codes: 0 as it should be, 1 not as it should be, 2 could not run.\n\
         Servers: DATABASE_URL + AMQP_URL (+ RABBITMQ_MANAGEMENT_URL) if set; else programs found here, started\n\
@@ -42,7 +43,6 @@ enum Command {
     Test(Test),
     /// How fast, beside bare peers in the same run
     Bench(Bench),
-    // chaos and load go here.
     /// Install server packages without starting services; shown to users for sudo
     #[command(hide = true)]
     InstallPackages(Install),

@@ -85,7 +85,7 @@ impl Up {
         if mode == Mode::Detach {
             write_env(servers.place(), &played)?;
             servers.detach()?;
-            progress.note("left running: `. target/dev/env` for its addresses, `cargo dev down` to end it");
+            progress.note("left running: `. target/dev/env` for its addresses and the command `frontdesk`, `cargo dev down` to end it");
         }
         Ok(played)
     }
@@ -100,5 +100,5 @@ pub(crate) async fn give_back(progress: &Progress) {
 }
 
 fn write_env(place: &Place, played: &Played) -> anyhow::Result<()> {
-    Ok(place.write_env(&env_file::render(&played.env))?)
+    Ok(place.write_env(&env_file::render(&played.env, &place.bin_dir()))?)
 }

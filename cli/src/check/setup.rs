@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use shared::domain::phone::E164;
-use shared::store::accounts::Provider;
+use shared::store::accounts::{Account, Provider};
 use shared::store::companies::CompanySetup;
 use shared::store::credentials::CredentialSummary;
 use shared::store::endpoints::EndpointSummary;
@@ -15,15 +15,23 @@ fn has_endpoint(endpoints: &[EndpointSummary], account_id: Uuid, provider: Provi
     endpoints.iter().any(|endpoint| endpoint.account_id == account_id && endpoint.provider == provider && endpoint.disabled_at.is_none())
 }
 
+/// An account as every `--account` takes it.
+fn account_name(accounts: &[Account], id: Uuid) -> String {
+    accounts.iter().find(|account| account.id == id).map_or_else(|| id.to_string(), |account| format!("{}/{}", account.provider, account.label))
+}
+
 /// The findings, or one good one when there is none.
 fn or_ok(findings: Vec<Finding>, check: &'static str, good: String) -> Vec<Finding> {
     if findings.is_empty() { vec![Finding::ok(check, good)] } else { findings }
 }
 
 /// Every active number is E.164, unique, leads to a branch of its company, and its account has an endpoint that Retell can send to.
-pub fn phone_numbers(companies: &[CompanySetup], endpoints: &[EndpointSummary]) -> Vec<Finding> {
+pub fn phone_numbers(companies: &[CompanySetup], endpoints: &[EndpointSummary], accounts: &[Account]) -> Vec<Finding> {
     const CHECK: &str = "phone numbers";
     let mut findings = Vec::new();
+    if companies.is_empty() {
+        findings.push(Finding::failed(CHECK, "no company yet, so no call can be recognised", "frontdesk company add --from company.json"));
+    }
     let mut holders: BTreeMap<&str, usize> = BTreeMap::new();
     for company in companies {
         if company.phone_numbers.iter().all(|number| !number.active) {
@@ -40,7 +48,8 @@ pub fn phone_numbers(companies: &[CompanySetup], endpoints: &[EndpointSummary]) 
                 failed("leads to no branch", "map it to a branch of the company");
             }
             if !has_endpoint(endpoints, number.provider_account_id, Provider::Retell) {
-                failed("its account has no live Retell endpoint", "frontdesk endpoint add --account retell/…");
+                let account = account_name(accounts, number.provider_account_id);
+                failed(&format!("its account {account} has no live endpoint"), &format!("frontdesk endpoint add --account {account} --secret-stdin"));
             }
         }
     }
@@ -51,7 +60,7 @@ pub fn phone_numbers(companies: &[CompanySetup], endpoints: &[EndpointSummary]) 
 }
 
 /// Every active service with an event type has an account that we can call and that can send to us.
-pub fn services(companies: &[CompanySetup], endpoints: &[EndpointSummary], keys: &[CredentialSummary]) -> Vec<Finding> {
+pub fn services(companies: &[CompanySetup], endpoints: &[EndpointSummary], keys: &[CredentialSummary], accounts: &[Account]) -> Vec<Finding> {
     const CHECK: &str = "services";
     let mut findings = Vec::new();
     let mut count = 0;
@@ -63,11 +72,15 @@ pub fn services(companies: &[CompanySetup], endpoints: &[EndpointSummary], keys:
                 failed("its event type has no Cal.com account", "set the service's account");
                 continue;
             };
+            let account = account_name(accounts, account_id);
             if !keys.iter().any(|key| key.account_id == account_id && key.disabled_at.is_none()) {
-                failed("its Cal.com account has no live key", "frontdesk credential add --account calcom/…");
+                failed(
+                    &format!("its account {account} has no live key"),
+                    &format!("frontdesk credential add --account {account} --base-url … --api-key-stdin"),
+                );
             }
             if !has_endpoint(endpoints, account_id, Provider::Calcom) {
-                failed("its Cal.com account has no live endpoint", "frontdesk endpoint add --account calcom/…");
+                failed(&format!("its account {account} has no live endpoint"), &format!("frontdesk endpoint add --account {account}"));
             }
         }
     }
@@ -175,24 +188,32 @@ mod tests {
     fn a_sound_setup_has_one_good_finding_per_check() {
         let both = [endpoint(RETELL, Provider::Retell, 1), endpoint(CALCOM, Provider::Calcom, 1)];
         let companies = [company(&["+493023125042"])];
-        let findings = [phone_numbers(&companies, &both), services(&companies, &both, &[key("https://api.cal.com/v2")]), endpoints(&both), keys(&[])].concat();
+        let findings =
+            [phone_numbers(&companies, &both, &[]), services(&companies, &both, &[key("https://api.cal.com/v2")], &[]), endpoints(&both), keys(&[])].concat();
         assert!(failures(&findings).is_empty() && findings.len() == 4, "{findings:?}");
     }
 
     #[test]
     fn numbers_are_held_to_e164_uniqueness_and_a_way_in() {
-        let found = phone_numbers(&[company(&["03023125042"]), company(&["+493023125042"]), company(&["+493023125042"]), company(&[])], &[]);
+        let found = phone_numbers(&[company(&["03023125042"]), company(&["+493023125042"]), company(&["+493023125042"]), company(&[])], &[], &[]);
         let told = failures(&found).join("\n");
-        for part in ["is not E.164", "is there twice", "no live Retell endpoint", "no active number"] {
+        for part in ["is not E.164", "is there twice", "has no live endpoint", "no active number"] {
             assert!(told.contains(part), "{told}");
         }
         assert!(found.iter().all(|finding| !finding.remedy.is_empty()));
     }
 
     #[test]
+    fn without_a_company_no_call_can_be_recognised() {
+        assert_eq!(failures(&phone_numbers(&[], &[], &[])), ["no company yet, so no call can be recognised"]);
+    }
+
+    #[test]
     fn a_service_needs_a_key_and_an_endpoint_of_its_account() {
-        let found = services(&[company(&[])], &[endpoint(RETELL, Provider::Retell, 1)], &[]);
+        let accounts = [Account { id: CALCOM, provider: Provider::Calcom, label: "salon".to_owned() }];
+        let found = services(&[company(&[])], &[endpoint(RETELL, Provider::Retell, 1)], &[], &accounts);
         assert_eq!(failures(&found).len(), 2, "{found:?}");
+        assert!(found.iter().all(|finding| finding.remedy.contains("add --account calcom/salon")), "{found:?}");
     }
 
     #[test]

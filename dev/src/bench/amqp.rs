@@ -2,8 +2,10 @@
 //! Called by the bare peers and, for purging and counting, by the benches.
 use anyhow::Context;
 use lapin::options::{ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions};
-use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use shared::broker::{Scale, topology};
+use shared::envelope::{Lane, Role};
 
 /// A connection with one channel; both live as long as the pair.
 pub async fn open(amqp_url: &str) -> anyhow::Result<(Connection, Channel)> {
@@ -13,13 +15,13 @@ pub async fn open(amqp_url: &str) -> anyhow::Result<(Connection, Channel)> {
     Ok((connection, channel))
 }
 
-/// The same with confirms, and an own quorum queue without limits.
+/// The same with confirms, and a quorum queue of its own with the limits and the crash net of the one that the product publishes to.
 pub async fn open_for_publishing(amqp_url: &str, queue: &str) -> anyhow::Result<(Connection, Channel)> {
     let (connection, channel) = open(amqp_url).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString(LongString::from("quorum")));
-    channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await?;
+    let like = topology::queue(Role::Booking, Lane::Bulk);
+    let row = topology::queues().into_iter().find(|row| row.name == like).context("the topology has no such queue")?;
+    channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), row.arguments(Scale::REAL)).await?;
     Ok((connection, channel))
 }
 

@@ -40,6 +40,16 @@ const FIRST_START: i64 = 1_830_297_600;
 const TABLES: [&str; 9] =
     ["inbox", "events", "customers", "appointments", "appointment_modifications", "calcom_bookings", "slot_claims", "attempts", "reviews"];
 
+/// For sessions that begin after it.
+const EXPLAIN: [(&str, &str); 6] = [
+    ("session_preload_libraries", "auto_explain"),
+    ("auto_explain.log_min_duration", "0"),
+    ("auto_explain.sample_rate", "0.02"),
+    ("auto_explain.log_analyze", "on"),
+    ("auto_explain.log_triggers", "on"),
+    ("auto_explain.log_nested_statements", "on"),
+];
+
 struct Backlog {
     messages: Vec<Envelope>,
     /// The database that every run's is copied from.
@@ -47,6 +57,7 @@ struct Backlog {
     publisher: Publisher,
     channel: Channel,
     queue: String,
+    explain: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,10 +68,10 @@ enum Contestant {
 }
 
 /// Runs all rounds and gives the report.
-pub async fn run(arena: &Arena, rounds: u32, messages: u32) -> anyhow::Result<String> {
+pub async fn run(arena: &Arena, rounds: u32, messages: u32, explain: bool) -> anyhow::Result<String> {
     let pgbench = find_pgbench().context("there is no pgbench on this machine (Debian: postgresql-contrib or postgresql-15)")?;
     let (_connection, channel) = amqp::open(&arena.stage.amqp_url).await?;
-    let backlog = prepare(arena, channel, messages).await?;
+    let backlog = Backlog { explain, ..prepare(arena, channel, messages).await? };
     let mut figures = [Figures::new("workers booking"), Figures::new("bare consumer"), Figures::new("pgbench, no broker")];
     let mut loads = vec![machine_load()?];
     for round in 0..rounds {
@@ -117,7 +128,7 @@ async fn prepare(arena: &Arena, channel: Channel, messages: u32) -> anyhow::Resu
     step.done();
     let kind = Kind::CalcomBookingCreated;
     all.truncate(usize::try_from(messages)?);
-    Ok(Backlog { messages: all, seed, publisher, channel, queue: topology::queue(kind.role(), kind.lane()).to_string() })
+    Ok(Backlog { messages: all, seed, publisher, channel, queue: topology::queue(kind.role(), kind.lane()).to_string(), explain: false })
 }
 
 /// Stores all messages for pgbench, and books those from `messages` on.
@@ -186,6 +197,10 @@ async fn one(arena: &Arena, backlog: &Backlog, contestant: Contestant, pgbench: 
     amqp::purge(&backlog.channel, &backlog.queue).await?;
     copy_database(arena, &backlog.seed, &arena.stage.name).await?;
     let mut connection = connect(&arena.stage.database_url).await?;
+    if backlog.explain {
+        let settings = EXPLAIN.map(|(name, value)| format!("ALTER DATABASE \"{}\" SET {name} = '{value}'", arena.stage.name));
+        sqlx::raw_sql(AssertSqlSafe(settings.join("; "))).execute(&mut connection).await.context("statements cannot be explained")?;
+    }
     let messages = backlog.messages.len();
     if !matches!(contestant, Contestant::Pgbench) {
         preload(backlog).await?;

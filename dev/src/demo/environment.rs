@@ -30,8 +30,6 @@ pub fn variables(servers: &Servers, stage: &Stage) -> BTreeMap<String, String> {
 
 /// Where to look next, without any password.
 pub fn where_to_look(servers: &Servers, stage: &Stage) -> String {
-    let frontdesk = servers.program("frontdesk");
-    let frontdesk = frontdesk.strip_prefix(&servers.place().checkout).unwrap_or(&frontdesk).display();
     let [ingress, workers, calcom, retell] = [stage.ports.ingress, stage.ports.workers, stage.ports.calcom, stage.ports.retell].map(url);
     format!(
         "\nWhere to look next\n  \
@@ -41,12 +39,12 @@ pub fn where_to_look(servers: &Servers, stage: &Stage) -> String {
            Retell stand-in    {retell}/admin/ledger\n  \
            RabbitMQ           {management}  (user and password: RABBITMQ_MANAGEMENT_URL)\n  \
            logs               {logs}\n  \
-           addresses          . target/dev/env   (after `cargo dev up --detach`)\n  \
+           by hand            . target/dev/env   (after `cargo dev up --detach`: addresses, and `frontdesk` in the PATH)\n  \
            and then           psql \"$DATABASE_URL\"\n                     \
-           {frontdesk} check\n                     \
-           {frontdesk} company list\n                     \
-           {frontdesk} dead list\n                     \
-           {frontdesk} send --url \"$INGRESS_URL\" --provider retell --endpoint \"$DEMO_RETELL_ENDPOINT\" --key-env DEMO_RETELL_KEY tests/fixtures/retell/call_started.json\n",
+           frontdesk check\n                     \
+           frontdesk company list\n                     \
+           frontdesk dead list\n                     \
+           frontdesk send --url \"$INGRESS_URL\" --provider retell --endpoint \"$DEMO_RETELL_ENDPOINT\" --key-env DEMO_RETELL_KEY tests/fixtures/retell/call_started.json\n",
         management = without_password(servers.management_url()),
         logs = servers.log_dir().display(),
     )

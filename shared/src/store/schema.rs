@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgExecutor, PgPool};
 
 use crate::store::{StoreError, failed};
 
@@ -40,8 +40,10 @@ pub struct Migrated {
     /// Version before; `None` on an empty database.
     pub from: Option<i64>,
     pub to: i64,
-    /// Day partitions made in this run.
+    /// Day partitions made in this run, besides those that a migration made itself.
     pub partitions_made: i32,
+    /// Days after today for which every partition is there now.
+    pub partition_days_ahead: i32,
 }
 
 /// Applies what is missing, as the owner that the URL logs in as, and makes the day partitions. Can be repeated at will; two at once wait for each other.
@@ -58,10 +60,11 @@ pub async fn migrate(owner_url: &str) -> Result<Migrated, StoreError> {
         .fetch_one(&mut connection)
         .await
         .map_err(failed("make the day partitions"))?;
+    let partition_days_ahead = partition_days_ahead(&mut connection).await?;
     let to = version(&mut connection).await?.map_or(0, |found| found.version);
     // the work is committed; a goodbye that fails changes nothing
     let _ = connection.close().await;
-    Ok(Migrated { from, to, partitions_made })
+    Ok(Migrated { from, to, partitions_made, partition_days_ahead })
 }
 
 /// A schema's version, and the oldest program that may still work with it.
@@ -104,13 +107,13 @@ fn judge(found: SchemaVersion, needed: i64) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn partition_days_ahead(pool: &PgPool) -> Result<i32, StoreError> {
+pub async fn partition_days_ahead(db: impl PgExecutor<'_>) -> Result<i32, StoreError> {
     sqlx::query_scalar(
         "SELECT coalesce(min(day), 61)::int - 1 FROM generate_series(0, 60) AS day
          WHERE EXISTS (SELECT 1 FROM unnest(ARRAY['events', 'attempts', 'api_calls']) AS parent
                        WHERE to_regclass(format('public.%I', parent || to_char(current_date + day, '_YYYYMMDD'))) IS NULL)",
     )
-    .fetch_one(pool)
+    .fetch_one(db)
     .await
     .map_err(failed("look for the day partitions"))
 }
