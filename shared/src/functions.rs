@@ -45,7 +45,7 @@ pub struct Row {
     /// Canonical name first, then aliases.
     pub names: &'static [&'static str],
     pub role: Role,
-    /// A write's wish must not be lost when the answer is late.
+    /// A write's wish must not be lost when the answer is late. A read ends with its caller: ingress keeps nothing of it.
     pub write: bool,
     /// A true sentence for the caller when no answer came in time.
     pub fallback_sentence: &'static str,

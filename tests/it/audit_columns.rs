@@ -248,6 +248,7 @@ fn fact(happening: Happening, uid: &str, starts_at: &str) -> Fact {
         host_user_id: None,
         seats_per_slot: None,
         reason: None,
+        told_at: BOOKED_AT.parse().unwrap(),
     }
 }
 
@@ -324,7 +325,7 @@ async fn the_booking_columns_survive_every_change_by_every_path() {
     desk.world.finish().await;
 }
 
-/// A move whose two uids were taken for two appointments (its cancellation overtook it): a human joins them, and nothing of either is lost meanwhile.
+/// A move whose two uids stand in two appointments that cannot be joined yet (both have a request on its way): nothing of either is lost meanwhile.
 #[tokio::test]
 async fn a_move_across_two_appointments_overwrites_neither_ones_history() {
     let desk = Desk::open().await;

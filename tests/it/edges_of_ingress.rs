@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use dev::calcom_stand_in::sign::sign_calcom;
 use dev::retell_stand_in::sign::sign_retell;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use shared::broker::depth::Gauge;
 use shared::broker::topology;
 use shared::envelope::{Lane, Role};
+use shared::secret::generate_master_key;
 use shared::store::schema::NEEDED;
 use tests::http::{self, Answer};
 use tests::processes::{Process, free_port};
@@ -239,6 +241,38 @@ async fn a_cold_start_without_postgres_uses_the_sealed_secrets_on_the_disk() {
     world.finish().await;
 }
 
+/// Architecture section 5: a secret that does not open is not known, so never 401; Cal.com would not send the webhook again.
+#[tokio::test]
+async fn with_the_wrong_master_keys_senders_hear_503_and_ingress_is_not_ready() {
+    let world = World::with(WorldOptions { roles: Vec::new(), ingresses: 0, ..WorldOptions::default() }).await;
+    let wrong = [("MASTER_KEYS", generate_master_key("test").expose_secret().to_owned())];
+    let bookings = WebBookings::default();
+
+    let locked = Ingress::start(&world, "locked", "spool", &wrong).await;
+    eventually("ingress has read its endpoints", || async { locked.process.logged().contains("do not open with MASTER_KEYS").then_some(()) }).await;
+    for refused in [locked.webhook(&world, bookings.body(0)).await, locked.function(&world).await] {
+        assert_eq!((refused.status, refused.headers.contains_key("retry-after")), (503, true));
+    }
+    let said = http::client().get(locked.url_of("readyz")).send().await.unwrap();
+    assert_eq!(said.status(), 503);
+    let said = said.text().await.unwrap();
+    assert!(said.contains("MASTER_KEYS"), "it says why: {said}");
+    let logged = locked.process.logged();
+    let errors: Vec<&str> = logged.lines().filter(|line| line.contains(r#""level":"ERROR""#)).collect();
+    assert_eq!(errors.len(), 1, "one line, however many secrets: {errors:?}");
+    assert!(errors[0].contains(r#""secrets":2"#), "{}", errors[0]);
+    for secret in [fixtures::RETELL_KEY, fixtures::CALCOM_SECRET] {
+        assert!(!logged.contains(secret), "ids only");
+    }
+    locked.stop().await;
+
+    let mended = Ingress::start(&world, "mended", "spool", &[]).await;
+    eventually("the right keys make it ready", || async { (mended.ready().await == 200).then_some(()) }).await;
+    assert_eq!(mended.webhook(&world, bookings.body(0)).await.status, 204);
+    mended.stop().await;
+    world.finish().await;
+}
+
 /// Incidents 94 and 95: a worker that does not know the schema does not touch it. One clear line, exit code 2.
 #[tokio::test]
 async fn workers_refuse_an_unknown_schema_with_one_clear_line() {
@@ -311,8 +345,12 @@ impl Ingress {
         self.retell(world, serde_json::from_slice(&request.body).unwrap()).await
     }
 
+    fn url_of(&self, path: &str) -> String {
+        format!("{}/{path}", self.base)
+    }
+
     async fn ready(&self) -> u16 {
-        http::client().get(format!("{}/readyz", self.base)).send().await.unwrap().status().as_u16()
+        http::client().get(self.url_of("readyz")).send().await.unwrap().status().as_u16()
     }
 
     /// Until it has read its endpoints from Postgres; a body that nobody signed costs nothing.

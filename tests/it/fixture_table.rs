@@ -110,8 +110,13 @@ pub const REQUESTS: [Row; 21] = [
             "-claim external 07-07 12:00",
         ],
     ),
-    // a cancelled booking stays cancelled; what the file means on its own is in OUT_OF_ORDER
-    row("calcom/06-booking-cancelled-request-reschedule.json", 204, Some(("calcom.booking_cancelled", "frontdesk.cancellation")), &[]),
+    // a cancelled booking stays cancelled, and the history says both, as it does in the other order; what the file means on its own is in OUT_OF_ORDER
+    row(
+        "calcom/06-booking-cancelled-request-reschedule.json",
+        204,
+        Some(("calcom.booking_cancelled", "frontdesk.cancellation")),
+        &["+modification kRsb9e reschedule_requested by staff, calcom_webhook"],
+    ),
     row(
         "calcom/07-booking-requested.json",
         204,

@@ -21,10 +21,14 @@ const LEFT_MIN: u32 = 4000;
 const CALLERS: usize = 20;
 /// Callers on the line at one time. More than a small branch ever has, and few enough that two loaded cores measure the lane and not themselves.
 const CALLERS_AT_ONCE: usize = 5;
-/// What the issue demands of each answer; printed. Asserted is only the contract of ingress, since a busy machine may be slow.
+/// What the issue demands of each answer. Counted and printed, not asserted: see the test.
 const GOAL: Duration = Duration::from_secs(1);
 
 /// Issue 2, "Done when" 7; fault B8.
+///
+/// Asserted is what holds on any machine: each of the twenty heard the worker's own answer, so it came within ingress's function deadline, while more than
+/// `LEFT_MIN` bulk messages still waited. Median, slowest and how many took less than a second are printed for whoever reports the issue's figure: here the
+/// stand-ins, the broker, Postgres and other tests share two cores, and a bound on wall time would measure them.
 #[tokio::test]
 async fn callers_are_answered_while_thousands_of_webhooks_wait() {
     let mut world = World::with(WorldOptions { roles: vec!["reschedule", "cancellation", "calcom-sync", "desk", "calls"], ..WorldOptions::default() }).await;
@@ -121,6 +125,8 @@ async fn book(world: &World, n: usize) -> Duration {
     let asked = Instant::now();
     let answer = call.function("book_appointment", json!({ "date": date, "time": time, "service_name": "Beratung", "customer_name": "Jürgen Groß" })).await;
     let took = asked.elapsed();
-    assert_eq!((answer.status, &answer.body["booked"]), (200, &json!(true)), "caller {n} after {took:?}: {}", answer.body);
+    // ingress's fallback says `pending` and no `booked`: this is the worker's answer, in time
+    let worked = (answer.status, &answer.body["success"], &answer.body["booked"]);
+    assert_eq!(worked, (200, &json!(true), &json!(true)), "caller {n} heard no real answer, after {took:?}: {}", answer.body);
     took
 }

@@ -5,14 +5,17 @@
 mod alone;
 mod api_answers;
 mod audit_columns;
+mod convergence;
 mod crash_points;
 mod dead_letters;
 mod deploy_files;
 mod duplicates;
 mod edges_of_ingress;
 mod fixture_table;
+mod grouped_facts;
 mod lanes;
 mod phone_booking;
+mod phone_edges;
 mod privacy;
 mod room_rules;
 mod schema_and_cli;

@@ -93,10 +93,14 @@ pub async fn drop_database(name: &str) {
 /// # Panics
 /// When it does not answer.
 pub async fn manage(method: Method, path: &str, body: Option<serde_json::Value>) -> reqwest::Response {
+    manage_with(crate::http::client(), method, path, body).await
+}
+
+async fn manage_with(client: &reqwest::Client, method: Method, path: &str, body: Option<serde_json::Value>) -> reqwest::Response {
     let base = reqwest::Url::parse(&variable("RABBITMQ_MANAGEMENT_URL")).expect("RABBITMQ_MANAGEMENT_URL is a URL");
     let (user, password) = (base.username().to_owned(), base.password().unwrap_or_default().to_owned());
     let url = format!("{}://{}:{}{path}", base.scheme(), base.host_str().expect("a host"), base.port_or_known_default().expect("a port"));
-    let mut request = crate::http::client().request(method, url).basic_auth(user, Some(password));
+    let mut request = client.request(method, url).basic_auth(user, Some(password));
     if let Some(body) = body {
         request = request.json(&body);
     }
@@ -130,5 +134,10 @@ pub async fn create_vhost(name: &str) -> String {
 
 /// Deletes a test's vhost.
 pub async fn delete_vhost(name: &str) {
-    manage(Method::DELETE, &format!("/api/vhosts/{name}"), None).await;
+    delete_vhost_with(crate::http::client(), name).await;
+}
+
+/// As [`delete_vhost`] for another runtime than the test's: the shared client's connections live in the test's.
+pub async fn delete_vhost_with(client: &reqwest::Client, name: &str) {
+    manage_with(client, Method::DELETE, &format!("/api/vhosts/{name}"), None).await;
 }

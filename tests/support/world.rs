@@ -54,7 +54,7 @@ impl Default for WorldOptions {
     }
 }
 
-/// See the module.
+/// See the module. It ends with [`World::finish`]; one that is only dropped fails its test, since nobody looked at what it left.
 pub struct World {
     pub name: String,
     /// As superuser: sees every row.
@@ -77,6 +77,7 @@ pub struct World {
     pub folder: PathBuf,
     pub options: WorldOptions,
     expected_dead_letters: bool,
+    finished: bool,
     /// The right to use the servers: together with other tests, or alone when this one kills them.
     pub servers: Servers,
     _turn: Turn,
@@ -84,6 +85,8 @@ pub struct World {
 
 /// The Cal.com API key of every world.
 pub const CALCOM_API_KEY: &str = "cal_live_0123456789abcdef";
+/// Removing both stores takes well under a second; a test that fails anyway does not wait long for a server that is gone.
+const REMOVAL_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 impl World {
@@ -136,6 +139,7 @@ impl World {
             folder,
             options: options.clone(),
             expected_dead_letters: false,
+            finished: false,
             servers: private,
             _turn: turn,
         };
@@ -308,6 +312,42 @@ impl World {
         servers::delete_vhost(&self.name).await;
         servers::drop_database(&self.name).await;
         let _ = std::fs::remove_dir_all(&self.folder);
+        self.finished = true;
+    }
+}
+
+/// Processes, database and vhost go whatever happened; the folder with the logs stays for whoever reads the failure.
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        self.ingresses.clear();
+        self.workers.clear();
+        remove_stores(self.name.clone());
+        if !std::thread::panicking() {
+            panic!("the world {} was dropped without finish(): nobody looked for dead letters, panics and personal data in the logs", self.name);
+        }
+    }
+}
+
+/// Removes vhost and database as well as it can. A drop cannot wait for a future, and the test's own runtime stands still meanwhile: hence a thread with
+/// another runtime and another HTTP client. What it leaves (a server that the test killed) goes with the private servers.
+fn remove_stores(name: String) {
+    let remover = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map(|runtime| {
+            runtime.block_on(async {
+                let removal = async {
+                    servers::drop_database(&name).await;
+                    servers::delete_vhost_with(&reqwest::Client::new(), &name).await;
+                };
+                let _ = tokio::time::timeout(REMOVAL_MAX, removal).await;
+            });
+        })
+    });
+    if !matches!(remover.join(), Ok(Ok(()))) {
+        eprintln!("the database or the vhost of a dropped world could not be removed");
     }
 }
 
@@ -383,4 +423,31 @@ async fn credential(db: &PgPool, keyring: &Keyring, account_id: Uuid, calcom: &C
         sqlx::query("UPDATE credentials SET burst = 60, tokens = 60, in_flight_max = 16 WHERE id = $1").bind(id).execute(db).await.expect("the budget is set");
     }
     id
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use reqwest::Method;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_world_dropped_without_finish_fails_its_test_and_leaves_nothing_running() {
+        let world = World::with(WorldOptions { roles: Vec::new(), ..WorldOptions::default() }).await;
+        let (name, ingress) = (world.name.clone(), world.ingress_urls[0].clone());
+        let vhost = format!("/api/vhosts/{name}");
+        assert_eq!(servers::manage(Method::GET, &vhost, None).await.status(), 200);
+        let folder = world.folder.clone();
+
+        let said = catch_unwind(AssertUnwindSafe(|| drop(world))).expect_err("the drop fails the test");
+        assert!(said.downcast_ref::<String>().is_some_and(|said| said.contains("without finish()")));
+
+        assert!(http::try_post(&ingress, "x", "x", Vec::new()).await.is_err(), "its ingress is gone");
+        assert_eq!(servers::manage(Method::GET, &vhost, None).await.status(), 404, "its vhost is gone");
+        assert!(PgPool::connect(&servers::database_url(&name)).await.is_err(), "its database is gone");
+        assert!(folder.join("ingress-0.log").exists(), "its logs stay for the reader");
+        std::fs::remove_dir_all(folder).expect("the logs are removed");
+    }
 }

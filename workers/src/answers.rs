@@ -32,14 +32,19 @@ pub fn booked(appointment: &Appointment) -> Value {
             "starts_at": local(appointment.starts_at, appointment), "message": message })
 }
 
-/// The move stands in Cal.com.
+/// The move stands in Cal.com, or waits there for the host.
 #[must_use]
 pub fn rescheduled(appointment: &Appointment) -> Value {
     let when = spoken(appointment.starts_at, zone_of(appointment));
-    json!({ "success": true, "rescheduled": true, "status": appointment.status, "appointment_number": appointment.number,
+    let confirmed = appointment.status == "booked";
+    let message = if confirmed {
+        format!("Ihr Termin ist verschoben. Er ist jetzt am {when}.")
+    } else {
+        format!("Die Verschiebung auf {when} ist angefragt. Die Bestätigung folgt, sobald der Betrieb zugesagt hat.")
+    };
+    json!({ "success": true, "rescheduled": confirmed, "status": appointment.status, "appointment_number": appointment.number,
             "starts_at": local(appointment.starts_at, appointment),
-            "previous_starts_at": appointment.previous_starts_at.map(|at| local(at, appointment)),
-            "message": format!("Ihr Termin ist verschoben. Er ist jetzt am {when}.") })
+            "previous_starts_at": appointment.previous_starts_at.map(|at| local(at, appointment)), "message": message })
 }
 
 /// The cancellation stands in Cal.com.
@@ -134,7 +139,7 @@ pub fn several_appointments(appointments: &[Appointment]) -> Value {
 /// Something on the way to Cal.com failed for good; somebody calls back.
 #[must_use]
 pub fn could_not() -> Value {
-    refusal("callback_queued", "Das konnte ich gerade leider nicht eintragen. Wir kümmern uns darum und rufen Sie zurück.")
+    refusal("callback_queued", "Das hat gerade leider nicht geklappt. Wir kümmern uns darum und rufen Sie zurück.")
 }
 
 /// Somebody will call: the promise is a row with a deadline.

@@ -66,6 +66,17 @@ impl<C: Change> Handler for AppointmentChanges<C> {
         }
     }
 
+    async fn handle_group(&self, tx: &mut CompanyTx, group: &[(&Envelope, &Work)]) -> Result<(), Failure> {
+        let facts: Option<Vec<&Heard>> = group.iter().map(|(_, work)| if let Work::Calcom(heard) = work { Some(heard.as_ref()) } else { None }).collect();
+        if let Some(facts) = facts {
+            return booking_facts::apply_all(tx, &facts).await;
+        }
+        for (envelope, work) in group {
+            self.handle(tx, envelope, work).await?;
+        }
+        Ok(())
+    }
+
     async fn duplicate(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Work) -> Result<(), Failure> {
         match work {
             Work::Function(work) => phone_functions::begin(tx, envelope, work).await.map(|_| ()),

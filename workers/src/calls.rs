@@ -63,9 +63,6 @@ impl Handler for Calls {
 
     async fn prepare(&self, envelope: &Envelope) -> Result<Prepared<Work>, Failure> {
         match envelope.kind {
-            Kind::CalcomBookingNoShowUpdated if !names_somebody_absent(&envelope.body) => {
-                Ok(Prepared { company_id: None, locks: Vec::new(), work: Work::Stored })
-            }
             Kind::CalcomBookingNoShowUpdated => Ok(calcom_events::prepare(&self.pool, envelope).await?.map(|work| Work::Calcom(Box::new(work)))),
             Kind::CalcomOther => self.prepare_other(envelope).await,
             Kind::FunctionAnswerMissed => self.prepare_missed(envelope).await,
@@ -90,13 +87,6 @@ impl Handler for Calls {
             }
         }
     }
-}
-
-/// The event comes for a mark that is taken back too (calcom reference 2.10: each attendee's `noShow` says which). One without attendees counts as a mark.
-fn names_somebody_absent(body: &[u8]) -> bool {
-    let Ok(event) = CalcomEvent::parse(body) else { return true };
-    let attendees = &event.payload.attendees;
-    attendees.is_empty() || attendees.iter().any(|attendee| attendee.no_show != Some(false))
 }
 
 impl Calls {
@@ -178,6 +168,7 @@ fn nothing_heard(uid: &str, appointment: &appointments::Appointment, now: DateTi
             host_user_id: None,
             seats_per_slot: None,
             reason: None,
+            told_at: now,
         },
         token: None,
         intent_id: None,
@@ -248,23 +239,4 @@ fn lifecycle(kind: Kind, event: &RetellEvent<'_>) -> Option<CallUpdate> {
         cost_cents: call.call_cost.as_ref().and_then(|cost| cost.combined_cost_cents),
         ..base
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_no_show_mark_that_is_taken_back_is_no_no_show() {
-        let body = |attendees: &str| format!(r#"{{"triggerEvent":"BOOKING_NO_SHOW_UPDATED","payload":{{"bookingUid":"x","attendees":{attendees}}}}}"#);
-        for (attendees, absent) in [
-            (r#"[{"noShow":true}]"#, true),
-            (r#"[{"noShow":false}]"#, false),
-            (r#"[{"noShow":false},{"noShow":true}]"#, true),
-            (r#"[{"email":"x@example.org"}]"#, true),
-            ("[]", true),
-        ] {
-            assert_eq!(names_somebody_absent(body(attendees).as_bytes()), absent, "{attendees}");
-        }
-    }
 }

@@ -10,7 +10,7 @@
 mod answers;
 mod appointment_changes;
 pub mod booking;
-mod booking_facts;
+pub mod booking_facts;
 mod calcom_events;
 pub mod calcom_sync;
 pub mod calls;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use shared::domain::phone::E164;
-use shared::envelope::{Envelope, Lane};
+use shared::envelope::{Envelope, Lane, MessageId};
 use shared::store::appointments::Appointment;
 use shared::store::calls::{self, Call, CallStatus, CallUpdate};
 use shared::store::function_calls::{self, Claim, Wish};
@@ -60,7 +60,7 @@ pub async fn prepare(pool: &PgPool, envelope: &Envelope) -> Result<Prepared<Func
         let number = call.our_number().map(|number| number.expose().clone());
         let company = call.metadata_text("company_id").and_then(|text| text.parse::<Uuid>().ok());
         let caller = call.caller_number().and_then(|number| E164::parse(number.expose()));
-        (number, call.agent_id.clone(), company, read(&function, caller)?)
+        (number, call.agent_id.clone(), company, read(&function, caller, &envelope.message_id)?)
     };
     let evidence = CallEvidence { our_number: evidence_number.as_deref(), agent_id: evidence_agent.as_deref(), company_id: evidence_company };
     let owner = tenants::of_call(pool, endpoint, &evidence).await?;
@@ -72,7 +72,7 @@ pub async fn prepare(pool: &PgPool, envelope: &Envelope) -> Result<Prepared<Func
     Ok(Prepared { company_id, locks, work })
 }
 
-fn read(function: &FunctionCall<'_>, caller: Option<E164>) -> Result<FunctionWork, Failure> {
+fn read(function: &FunctionCall<'_>, caller: Option<E164>, message_id: &MessageId) -> Result<FunctionWork, Failure> {
     let call = call_update(&function.call, Some(CallStatus::Ongoing))
         .ok_or_else(|| Failure::park(reason::UNREADABLE, "the function's call has no id: switch the tool's \"args only\" payload off"))?;
     let wish: Map<String, Value> = function
@@ -88,7 +88,11 @@ fn read(function: &FunctionCall<'_>, caller: Option<E164>) -> Result<FunctionWor
         owner: NumberOwner { company_id: Uuid::nil(), branch_id: Uuid::nil(), phone_number_id: Uuid::nil(), time_zone: String::new() },
         call,
         name: function.name.clone(),
-        dedup_key: hex::encode(Sha256::digest(function.request_key())),
+        dedup_key: match function.tool_call_id() {
+            Some(tool_call_id) => hex::encode(Sha256::digest(tool_call_id)),
+            // the same bytes are the same request; anything else is judged by the wish, and only while its answer is still true
+            None => format!("message/{message_id}"),
+        },
         arguments: function.arguments.clone(),
         caller,
         wish_hash,
@@ -128,15 +132,14 @@ pub async fn begin(tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork)
         None => None,
     };
     let call = calls::upsert(tx, &CallUpdate { customer_id, ..work.call.clone() }).await?;
-    let wish =
-        Wish {
-            call_id: call.id,
-            function: &work.name,
-            dedup_key: &work.dedup_key,
-            wish_hash: &work.wish_hash,
-            message_id: envelope.message_id.as_str(),
-            caller_gone: envelope.caller_gone,
-        };
+    let wish = Wish {
+        call_id: call.id,
+        function: &work.name,
+        dedup_key: &work.dedup_key,
+        wish_hash: &work.wish_hash,
+        message_id: envelope.message_id.as_str(),
+        caller_gone: envelope.caller_gone,
+    };
     match function_calls::claim(tx, &wish).await? {
         Claim::New(function_call_id) => Ok(Some(Begun { function_call_id, call, customer_id })),
         Claim::Answered(result) => {

@@ -93,11 +93,11 @@ impl Reschedule {
             callbacks::promise(tx, Some(begun.call.id), Some(appointment.id), "service_not_bookable", callbacks::Priority::Normal).await?;
             return Ok(Some(answers::not_bookable()));
         };
-        let resource = match appointment.staff_id {
-            Some(staff_id) => Resource::Staff(staff_id),
-            None => {
-                Resource::EventType { id: event_type_id, seats: service.map_or(1, |service| i16::try_from(service.staff_ids.len().max(1)).unwrap_or(i16::MAX)) }
-            }
+        // the host stays with a single appointment; a course has its places wherever it is
+        let resource = match (appointment.staff_id, &service) {
+            (Some(staff_id), Some(service)) if service.seats_per_slot == 1 => Resource::Staff(staff_id),
+            (_, Some(service)) => service.resource(event_type_id),
+            (_, None) => Resource::EventType { id: event_type_id, seats: 1 },
         };
         if !slot_claims::promise(tx, &resource, appointment.id, Some(begun.call.id), starts_at, ends_at).await? {
             return Ok(Some(answers::slot_taken()));

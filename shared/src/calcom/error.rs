@@ -33,7 +33,7 @@ pub enum Class {
     Gone,
     /// Our request is wrong: a bug or a bad number, never cured by repeating.
     InvalidRequest,
-    /// The key is wrong, expired or may not do this: pause the credential.
+    /// The key is wrong or expired: pause the credential.
     CredentialRejected,
     /// No such booking or event type.
     NotFound,
@@ -257,7 +257,7 @@ mod tests {
             (400, "error_required_field, invalid_number", Class::InvalidRequest),
             (400, "Something new of next year", Class::Refused),
             (409, "No more seats left at this seated booking.", Class::SlotTaken),
-            (403, "Forbidden", Class::CredentialRejected),
+            (403, "Forbidden", Class::Refused),
             (422, "This time slot is already reserved by another user. Please choose a different time.", Class::SlotTaken),
             (302, "", Class::UnexpectedAnswer),
             (408, "", Class::UnknownOutcome),

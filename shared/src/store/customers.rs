@@ -55,6 +55,50 @@ pub async fn resolve(tx: &mut CompanyTx, hint: &CustomerHint<'_>) -> Result<Uuid
     row.try_get("id").map_err(failed("read a customer"))
 }
 
+/// The customers of several hints, in their order, in one statement. No two hints share a phone or an e-mail: then this is the same as [`resolve`] one by one.
+///
+/// # Errors
+/// When Postgres is away or refuses a row.
+pub async fn resolve_all(tx: &mut CompanyTx, hints: &[CustomerHint<'_>]) -> Result<Vec<Uuid>, StoreError> {
+    let company_id = tx.company_id();
+    let cleaned = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    // rows are written in the order of their keys, so that two groups with common customers wait for each other instead of deadlocking
+    sqlx::query_scalar(
+        "WITH hint AS MATERIALIZED (
+             SELECT place, id, phone, email, lower(email) AS email_key, name, source
+             FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[]) WITH ORDINALITY AS hint (id, phone, email, name, source, place)
+         ), by_phone AS (
+             INSERT INTO customers (id, company_id, phone, email, name, source)
+             SELECT id, $1, phone, email, name, source FROM hint WHERE phone IS NOT NULL ORDER BY phone
+             ON CONFLICT (company_id, phone) WHERE phone IS NOT NULL DO UPDATE SET
+                 name = coalesce(customers.name, excluded.name), email = coalesce(customers.email, excluded.email)
+             RETURNING id, phone
+         ), known AS MATERIALIZED (
+             SELECT h.place, (SELECT c.id FROM customers c WHERE c.company_id = $1 AND c.email_key = h.email_key ORDER BY c.created_at, c.id LIMIT 1) AS id
+             FROM hint h WHERE h.phone IS NULL AND h.email_key IS NOT NULL
+         ), by_email AS (
+             INSERT INTO customers (id, company_id, email, name, source)
+             SELECT h.id, $1, h.email, h.name, h.source FROM hint h JOIN known k USING (place) WHERE k.id IS NULL ORDER BY h.email_key
+             ON CONFLICT (company_id, email_key) WHERE phone IS NULL AND email IS NOT NULL DO UPDATE SET name = coalesce(customers.name, excluded.name)
+             RETURNING id, email_key
+         ), anonymous AS (
+             INSERT INTO customers (id, company_id, name, source, anonymous)
+             SELECT id, $1, name, source, true FROM hint WHERE phone IS NULL AND email_key IS NULL
+         )
+         SELECT coalesce(p.id, k.id, e.id, h.id) FROM hint h LEFT JOIN by_phone p ON p.phone = h.phone LEFT JOIN known k ON k.place = h.place
+             LEFT JOIN by_email e ON e.email_key = h.email_key AND h.phone IS NULL ORDER BY h.place",
+    )
+    .bind(company_id)
+    .bind(hints.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>())
+    .bind(hints.iter().map(|hint| hint.phone.map(E164::as_str)).collect::<Vec<_>>())
+    .bind(hints.iter().map(|hint| cleaned(hint.email)).collect::<Vec<_>>())
+    .bind(hints.iter().map(|hint| cleaned(hint.name)).collect::<Vec<_>>())
+    .bind(hints.iter().map(|hint| hint.source).collect::<Vec<_>>())
+    .fetch_all(tx.connection())
+    .await
+    .map_err(failed("resolve customers"))
+}
+
 /// The customer with that phone in this company, if there is one.
 ///
 /// # Errors

@@ -81,7 +81,7 @@ pub async fn claim(tx: &mut CompanyTx, wish: &Wish<'_>) -> Result<Claim, StoreEr
         .bind(wish.dedup_key)
         .bind(wish.wish_hash)
         .bind(wish.message_id)
-    .bind(wish.caller_gone)
+        .bind(wish.caller_gone)
         .execute(tx.connection())
         .await
         .map_err(failed("record a function call"))?;

@@ -2,7 +2,7 @@
 //!
 //! At most one open intent per appointment; later ones wait and are released by the one before, in its transaction (architecture section 8).
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -87,6 +87,21 @@ pub struct Intent {
     pub error_class: Option<String>,
     pub traceparent: Option<String>,
     pub created_at: DateTime<Utc>,
+}
+
+/// Errors after which the change may have been carried out all the same: nobody said no.
+const NOBODY_SAID_NO: [&str; 5] = ["unknown_outcome", "unexpected_answer", "conflict", "sent_too_often", "in_the_past"];
+
+impl Intent {
+    /// Whether something that happened in Cal.com may be this change: it was sent, and not refused.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match self.state {
+            IntentState::Waiting | IntentState::Recorded => false,
+            IntentState::Sent | IntentState::Unknown | IntentState::Confirmed => true,
+            IntentState::Failed => self.sent_count > 0 && self.error_class.as_deref().is_none_or(|class| NOBODY_SAID_NO.contains(&class)),
+        }
+    }
 }
 
 /// An intent to record.
@@ -308,17 +323,51 @@ pub async fn mark_sent(tx: &mut CompanyTx, id: Uuid, uid: Option<&str>) -> Resul
     Ok(())
 }
 
-/// Gives a leased intent back, to be taken up again after `delay_ms`. `looked`: the outcome was looked for and not found.
+/// Whether a booking of that event type and start is being made by us now and its uid is not known: somebody else's news about an unknown uid may be about it.
+/// Only for `patience` after the news came.
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn put_back(tx: &mut CompanyTx, id: Uuid, state: &'static str, delay_ms: i64, looked: bool, error_class: &str) -> Result<(), StoreError> {
+pub async fn is_being_made(
+    tx: &mut CompanyTx,
+    event_type_id: Option<i64>,
+    starts_at: DateTime<Utc>,
+    received_at: DateTime<Utc>,
+    patience: Duration,
+) -> Result<bool, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_scalar(
+        "SELECT $4 > frontdesk_now() AND EXISTS (SELECT FROM intents WHERE company_id = $1 AND event_type_id = $2 AND starts_at = $3 AND op = 'create'
+                                                 AND state IN ('sent', 'unknown'))",
+    )
+    .bind(company_id)
+    .bind(event_type_id)
+    .bind(starts_at)
+    .bind(received_at + patience)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(failed("look for a booking in the making"))
+}
+
+/// Gives a leased intent back, to be taken up again after `delay_ms`; only its holder can. `looked`: the outcome was looked for and not found.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn put_back(
+    tx: &mut CompanyTx,
+    id: Uuid,
+    holder: Uuid,
+    state: &'static str,
+    delay_ms: i64,
+    looked: bool,
+    error_class: &str,
+) -> Result<(), StoreError> {
     let company_id = tx.company_id();
     sqlx::query(
         // 'recorded' again: it certainly did not reach Cal.com, so it was not sent
         "UPDATE intents SET state = $3, due_at = frontdesk_now() + make_interval(secs => $4::double precision / 1000), lease_holder = NULL, lease_until = NULL,
             looked_count = looked_count + $5, error_class = $6, sent_count = greatest(0, sent_count - CASE WHEN $3 = 'recorded' AND state = 'sent' THEN 1 ELSE 0 END)
-         WHERE company_id = $1 AND id = $2 AND state IN ('recorded', 'sent', 'unknown')",
+         WHERE company_id = $1 AND id = $2 AND lease_holder = $7 AND state IN ('recorded', 'sent', 'unknown')",
     )
     .bind(company_id)
     .bind(id)
@@ -326,6 +375,7 @@ pub async fn put_back(tx: &mut CompanyTx, id: Uuid, state: &'static str, delay_m
     .bind(delay_ms)
     .bind(i32::from(looked))
     .bind(error_class)
+    .bind(holder)
     .execute(tx.connection())
     .await
     .map_err(failed("put an intent back"))?;
@@ -351,6 +401,23 @@ pub async fn block_credential(tx: &mut CompanyTx, credential_id: Uuid, block_ms:
         .execute(tx.connection())
         .await
         .map_err(failed("block a credential"))?;
+    Ok(())
+}
+
+/// Takes further tokens of a credential's budget for requests that were made beyond the leased one; the bucket may go below zero, and the next ones wait longer.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn spend_tokens(tx: &mut CompanyTx, credential_id: Uuid, requests: usize) -> Result<(), StoreError> {
+    if requests == 0 {
+        return Ok(());
+    }
+    sqlx::query("UPDATE credentials SET tokens = tokens - $2 WHERE id = $1")
+        .bind(credential_id)
+        .bind(i32::try_from(requests).unwrap_or(i32::MAX))
+        .execute(tx.connection())
+        .await
+        .map_err(failed("spend a credential's tokens"))?;
     Ok(())
 }
 

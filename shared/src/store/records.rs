@@ -99,7 +99,7 @@ pub struct ApiCall {
     /// `create_booking`, `cancel_booking`, …
     pub operation: &'static str,
     pub lane: Lane,
-    /// HTTP status; `None` if no answer came.
+    /// HTTP status of an error; `None` for a success (no `error_class`) and if no answer came.
     pub status: Option<u16>,
     pub error_class: Option<&'static str>,
     /// The provider's own request id, for their support.

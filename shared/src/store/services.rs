@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::store::slot_claims::Resource;
 use crate::store::tx::CompanyTx;
 use crate::store::{StoreError, failed};
 
@@ -21,6 +22,21 @@ pub struct Service {
     pub credential_id: Option<Uuid>,
     /// Who does it, in a stable order.
     pub staff_ids: Vec<Uuid>,
+}
+
+impl Service {
+    /// What a promise of this service takes: the only person who does it, else one of as many seats as there are people (or places in a course).
+    #[must_use]
+    pub fn resource(&self, event_type_id: i64) -> Resource {
+        match self.staff_ids.as_slice() {
+            [only] if self.seats_per_slot == 1 => Resource::Staff(*only),
+            staff => {
+                let people = i32::try_from(staff.len()).unwrap_or(i32::MAX).max(1);
+                let seats = people.saturating_mul(self.seats_per_slot);
+                Resource::EventType { id: event_type_id, seats: i16::try_from(seats).unwrap_or(i16::MAX) }
+            }
+        }
+    }
 }
 
 /// The active services of a branch (at most 200, more is not a phone menu).
@@ -59,4 +75,32 @@ pub async fn by_id(tx: &mut CompanyTx, id: Uuid) -> Result<Option<Service>, Stor
     .fetch_optional(tx.connection())
     .await
     .map_err(failed("read a service"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(staff: usize, seats: i32) -> Service {
+        Service {
+            id: Uuid::now_v7(),
+            branch_id: None,
+            name: "Beratung".to_owned(),
+            synonyms: Vec::new(),
+            duration_minutes: 30,
+            calcom_event_type_id: Some(1),
+            seats_per_slot: seats,
+            minimum_notice_minutes: 15,
+            is_default: false,
+            credential_id: None,
+            staff_ids: (0..staff).map(|_| Uuid::now_v7()).collect(),
+        }
+    }
+
+    #[test]
+    fn one_person_is_the_resource_and_several_are_seats() {
+        assert!(matches!(service(1, 1).resource(1), Resource::Staff(_)));
+        assert_eq!(service(2, 1).resource(1), Resource::EventType { id: 1, seats: 2 });
+        assert_eq!(service(1, 8).resource(1), Resource::EventType { id: 1, seats: 8 });
+    }
 }

@@ -3,17 +3,18 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::broker::Scale;
-use shared::calcom::{Access, Booking, BookingFilter, CalcomClient, CalcomError, Credential, NewAttendee, NewBooking};
+use shared::calcom::{Access, Booking, BookingFilter, CalcomClient, CalcomError, Credential, NewAttendee, NewBooking, RequestId};
 use shared::domain::booking_chain::{Fact, Happening, Predecessor};
 use shared::domain::phone::E164;
-use shared::domain::provenance::{Actor, Channel, Provenance, cancellation_reason};
+use shared::domain::provenance::{Actor, Channel, Provenance, REASON_NOT_GIVEN};
 use shared::envelope::Lane;
 use shared::store::appointments::{self, Appointment};
 use shared::store::customers::Contact;
 use shared::store::intents::{self, Intent, IntentState, Lease, Leased, Op};
 use shared::store::records::{self, ApiCall};
+use shared::store::reviews::{self, Finding};
 use shared::store::tx::{CompanyTx, uid_lock};
 use shared::store::{StoreError, callbacks, customers, slot_claims};
 use shared::telemetry::Masked;
@@ -36,11 +37,14 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const CALL_TIMEOUT_LIVE: Duration = Duration::from_secs(10);
 /// Before the n-th look for an unknown outcome: replica lag is typically under a second and unbounded (calcom reference 3.4).
 const LOOK_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
-/// A create answer with an older booking is not ours, whatever it says (incident 7).
-const FRESH_MAX: chrono::Duration = chrono::Duration::minutes(10);
+/// Everything that one lease does at Cal.com, several reads included: well below the lease itself, so that nobody else has taken it up meanwhile.
+const JOB_TIMEOUT: Duration = Duration::from_secs(35);
 /// Consecutive failures of a credential after which it rests, one probe at a time.
 const OUTAGE_AFTER: i32 = 5;
 const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
+/// A key that cannot be opened is a matter for a human; until then the account rests, and no wish is lost.
+const SEALED_PAUSE: Duration = Duration::from_secs(60);
+const SEALED: &str = "credential_sealed";
 /// Serialization failures are repeated in process (architecture section 6).
 const CONTENTION_REPEATS_MAX: u32 = 3;
 
@@ -61,6 +65,8 @@ enum Outcome {
     /// The booking is cancelled already, as was wanted.
     AlreadyCancelled,
     Failed(CalcomError),
+    /// The API key cannot be opened with our master keys: nothing was sent.
+    Sealed,
     /// The answer is somebody else's booking (incidents 7, 10).
     NotOurs,
 }
@@ -108,7 +114,7 @@ async fn call(job: &Job<'_>, step: &Step) -> Outcome {
     let opened = row.sealed().ok().and_then(|sealed| job.sync.keyring.open(&format!("credentials/{}", row.id), &sealed).ok());
     let Some(api_key) = opened else {
         tracing::error!(credential.id = %row.id, "the credential cannot be opened: is its master key among MASTER_KEYS?");
-        return Outcome::Failed(CalcomError::Unsendable { operation: "open a credential", what: "the credential cannot be opened" });
+        return Outcome::Sealed;
     };
     let client = match job.sync.client(&row.base_url) {
         Ok(client) => client,
@@ -117,13 +123,20 @@ async fn call(job: &Job<'_>, step: &Step) -> Outcome {
     let credential = Credential { api_key };
     let live = job.leased.intent.lane == Lane::Live.name();
     let access = Access::new(&credential).within(if live { CALL_TIMEOUT_LIVE } else { CALL_TIMEOUT });
-    let result = match step {
-        Step::Send { uid } => send(job, &client, access, uid.as_deref()).await,
-        Step::Search => search(job, &client, access).await,
-        Step::Look { uid } => read_chain(&client, access, uid).await.map(Outcome::Seen),
-        Step::GiveUp { .. } | Step::Moot => return Outcome::Absent,
+    let work = async {
+        match step {
+            Step::Send { uid } => send(job, &client, access, uid.as_deref()).await,
+            Step::Search => search(job, &client, access).await,
+            Step::Look { uid } => read_chain(&client, access, uid).await.map(Outcome::Seen),
+            Step::GiveUp { .. } | Step::Moot => Ok(Outcome::Absent),
+        }
     };
-    result.unwrap_or_else(Outcome::Failed)
+    match tokio::time::timeout(JOB_TIMEOUT, work).await {
+        Ok(result) => result.unwrap_or_else(Outcome::Failed),
+        Err(_) => {
+            Outcome::Failed(CalcomError::UnknownOutcome { operation: "carry out an intent", status: None, request_id: RequestId::default(), source: None })
+        }
+    }
 }
 
 async fn send(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, uid: Option<&str>) -> Result<Outcome, CalcomError> {
@@ -132,15 +145,16 @@ async fn send(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, uid: Opt
     match (intent.op, intent.starts_at) {
         (Op::Create, Some(starts_at)) => {
             let booking = client.create_booking(access, &new_booking(job, starts_at)).await?;
-            Ok(if is_ours(intent, &booking, job.sync.context.clock.now()) { Outcome::Seen(vec![booking]) } else { Outcome::NotOurs })
+            Ok(if carries_token(intent, &booking) { Outcome::Seen(vec![booking]) } else { Outcome::NotOurs })
         }
         (Op::Reschedule, Some(starts_at)) => {
             let booking = client.reschedule(access, uid, starts_at, intent.reason.as_deref().unwrap_or("Auf Wunsch des Kunden"), None).await?;
             Ok(Outcome::Seen(vec![Booking { rescheduled_from_uid: Some(uid.to_owned()), ..booking }]))
         }
         _ => {
-            let reason = cancellation_reason(intent.reason.as_deref());
-            let answered = client.cancel(access, uid, &reason).await?;
+            // people read it in Cal.com's mail; our own record keeps what the caller said
+            let reason = intent.reason.as_deref().filter(|reason| *reason != REASON_NOT_GIVEN).unwrap_or("Telefonisch abgesagt");
+            let answered = client.cancel(access, uid, reason).await?;
             let wanted: Vec<Booking> = answered.into_iter().filter(|booking| booking.uid == uid).collect();
             // the answer of a cancellation is the cancelled booking; an edition that shows the old status is read again by the echo
             Ok(if wanted.is_empty() || !wanted[0].is_cancelled() { Outcome::AlreadyCancelled } else { Outcome::Seen(wanted) })
@@ -149,11 +163,8 @@ async fn send(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, uid: Opt
     .inspect(|_| tracing::debug!(intent.id = %intent.id, appointment.number = appointment.number, "Cal.com answered"))
 }
 
-/// An answer is ours only if it carries our token, for what we asked, and is new.
-fn is_ours(intent: &Intent, booking: &Booking, now: DateTime<Utc>) -> bool {
-    carries_token(intent, booking) && booking.created_at.is_none_or(|created| now - created < FRESH_MAX)
-}
-
+/// A booking is ours only if it carries this intent's random token for what was asked. That is the proof (incidents 7, 10): the booking of an earlier try of
+/// ours carries it as well, somebody else's never does, however new or old it is.
 fn carries_token(intent: &Intent, booking: &Booking) -> bool {
     booking.metadata.get(TOKEN_KEY).and_then(|token| token.parse::<Uuid>().ok()) == Some(intent.token)
         && Some(booking.start) == intent.starts_at
@@ -164,10 +175,12 @@ fn new_booking(job: &Job<'_>, starts_at: DateTime<Utc>) -> NewBooking {
     let Leased { intent, appointment, .. } = &job.leased;
     let name = appointment.name_given.clone().or_else(|| job.contact.name.clone()).unwrap_or_else(|| "Telefonkunde".to_owned());
     let digits = job.contact.phone.as_deref().map(|phone| phone.trim_start_matches('+').to_owned());
+    let told = intent.request.get("attendee_email").and_then(Value::as_str).map(str::to_owned);
     let email = job
         .contact
         .email
         .clone()
+        .or(told)
         .unwrap_or_else(|| format!("{}{PLACEHOLDER_EMAIL_HOST}", digits.unwrap_or_else(|| format!("termin-{}", intent.token.simple()))));
     NewBooking {
         event_type_id: intent.event_type_id.unwrap_or_default(),
@@ -240,6 +253,7 @@ async fn conclude(job: &Job<'_>, outcome: Outcome, call: ApiCall) -> Result<(), 
     match outcome {
         Outcome::Seen(bookings) => seen(job, &bookings, call).await,
         Outcome::AlreadyCancelled => already_cancelled(job, Some(&call)).await,
+        Outcome::Sealed => end(job, Verdict::Block { pause: SEALED_PAUSE, class: SEALED }, None).await,
         Outcome::NotOurs => end(job, Verdict::Refused { answer: Refusal::SlotTaken, class: "not_ours" }, Some(&call)).await,
         // 409 and nothing of ours: somebody else has the slot
         Outcome::Absent if job.leased.intent.looked_count + 1 >= LOOKS_MAX && was_conflict(job) => {
@@ -290,9 +304,20 @@ async fn seen(job: &Job<'_>, bookings: &[Booking], call: ApiCall) -> Result<(), 
     if fulfilled {
         return Ok(());
     }
+    if intent.op == Op::Cancel && bookings.last().is_some_and(|head| !head.is_cancelled() && intent.uid.as_deref() != Some(head.uid.as_str())) {
+        // moved by somebody before we heard of it: the appointment is what the caller wants cancelled, wherever it is now
+        return follow(job).await;
+    }
     // found, but not as wanted: moved elsewhere, or cancelled by somebody
     let class = if searched { "gone" } else { "not_as_wanted" };
     end(job, Verdict::Refused { answer: Refusal::CouldNot, class }, None).await
+}
+
+/// The chain is folded and its head is another uid now: the change is sent against that one. Bounded by the number of sends.
+async fn follow(job: &Job<'_>) -> Result<(), Failure> {
+    let mut tx = CompanyTx::begin(&job.sync.context.pool, Some(job.leased.appointment.company_id), &[]).await?;
+    intents::put_back(&mut tx, job.leased.intent.id, job.sync.holder, "recorded", 0, false, "moved_meanwhile").await?;
+    commit(job, tx).await
 }
 
 async fn fold_all(job: &Job<'_>, heard: &[Heard], locks: &[i64], call: &ApiCall, settle_look: bool) -> Result<(), Failure> {
@@ -305,6 +330,8 @@ async fn fold_all(job: &Job<'_>, heard: &[Heard], locks: &[i64], call: &ApiCall,
     }
     records::insert_api_call(&mut tx, call).await?;
     intents::count_failure(&mut tx, job.leased.credential.id, false).await?;
+    // the lease took one token; a chain was read uid by uid
+    intents::spend_tokens(&mut tx, job.leased.credential.id, heard.len().saturating_sub(1)).await?;
     commit(job, tx).await
 }
 
@@ -330,6 +357,7 @@ fn heard(job: &Job<'_>, booking: &Booking) -> Heard {
     let predecessor = booking.rescheduled_from_uid.clone().map(|uid| Predecessor { uid, starts_at: None, ends_at: None });
     let fulfils = intent.op != Op::Look && fulfils(intent, booking);
     let now = job.sync.context.clock.now();
+    let told_at = booking.updated_at.or(booking.created_at).unwrap_or(now);
     Heard {
         fact: Fact {
             uid: booking.uid.clone(),
@@ -345,6 +373,7 @@ fn heard(job: &Job<'_>, booking: &Booking) -> Heard {
             host_user_id: booking.hosts.first().and_then(|host| host.id.as_ref()).and_then(|id| id.parse().ok()),
             seats_per_slot: None,
             reason: booking.cancellation_reason.as_ref().map(|reason| reason.expose().clone()).filter(|reason| !reason.is_empty()),
+            told_at,
         },
         token: (intent.op == Op::Create).then_some(intent.token),
         intent_id: fulfils.then_some(intent.id),
@@ -356,7 +385,7 @@ fn heard(job: &Job<'_>, booking: &Booking) -> Heard {
             user_id: None,
             intent_id: None,
             message_id: None,
-            occurred_at: booking.updated_at.or(booking.created_at).unwrap_or(now),
+            occurred_at: told_at,
         },
         booker: Booker::default(),
         place: None,
@@ -404,16 +433,25 @@ async fn moot(job: &Job<'_>) -> Result<(), Failure> {
 
 /// Everything but a fulfilled wish.
 async fn end(job: &Job<'_>, verdict: Verdict, call: Option<&ApiCall>) -> Result<(), Failure> {
-    let intent = &job.leased.intent;
-    if verdict == Verdict::AlreadyDone {
-        return already_cancelled(job, call).await;
+    for repeat in 0.. {
+        match try_end(job, &verdict, call).await {
+            Err(Failure::Contention { .. }) if repeat < CONTENTION_REPEATS_MAX => {}
+            other => return other,
+        }
     }
+    Ok(())
+}
+
+async fn try_end(job: &Job<'_>, verdict: &Verdict, call: Option<&ApiCall>) -> Result<(), Failure> {
+    let intent = &job.leased.intent;
     let mut tx = CompanyTx::begin(&job.sync.context.pool, Some(job.leased.appointment.company_id), &[]).await?;
+    // the order of every transaction: the appointment before its intents (architecture section 6, Locks)
+    let current = appointments::locked(&mut tx, intent.appointment_id).await?;
     if let Some(call) = call {
         records::insert_api_call(&mut tx, call).await?;
     }
     let credential_id = job.leased.credential.id;
-    let failures = match &verdict {
+    let failures = match verdict {
         Verdict::Unknown { class } | Verdict::Later { class, .. } if matches!(*class, "unknown_outcome" | "not_sent") && !matches!(job.step, Step::Search) => {
             intents::count_failure(&mut tx, credential_id, true).await?
         }
@@ -423,27 +461,45 @@ async fn end(job: &Job<'_>, verdict: Verdict, call: Option<&ApiCall>) -> Result<
         intents::block_credential(&mut tx, credential_id, millis(job, OUTAGE_PAUSE)).await?;
     }
     match verdict {
-        Verdict::Refused { answer, class } => fail(&mut tx, job, answer, class).await?,
+        Verdict::Refused { answer, class } => fail(&mut tx, job, *answer, class, current).await?,
         Verdict::Unknown { class } => {
             let searched = matches!(job.step, Step::Search | Step::Look { .. });
             let looks = usize::try_from(intent.looked_count).unwrap_or(0) + usize::from(searched);
             let pause = LOOK_PAUSES.get(looks).copied().unwrap_or(LOOK_PAUSES[LOOK_PAUSES.len() - 1]);
-            let class = if was_conflict(job) { "conflict" } else { class };
+            let class = if was_conflict(job) { "conflict" } else { *class };
             if intent.op == Op::Look && intent.looked_count >= LOOKS_MAX {
-                fail(&mut tx, job, Refusal::CouldNot, class).await?;
+                fail(&mut tx, job, Refusal::CouldNot, class, current).await?;
             } else {
-                intents::put_back(&mut tx, intent.id, "unknown", millis(job, pause), searched, class).await?;
+                intents::put_back(&mut tx, intent.id, job.sync.holder, "unknown", millis(job, pause), searched, class).await?;
             }
         }
-        Verdict::Later { pause, class } => put_back_unsent(&mut tx, job, pause, class).await?,
+        Verdict::Later { pause, class } => put_back_unsent(&mut tx, job, *pause, class).await?,
         Verdict::Block { pause, class } => {
+            if matches!(*class, "credential_rejected" | SEALED) {
+                rejected(&mut tx, job, class).await?;
+            }
             // the provider's own seconds: never scaled
             intents::block_credential(&mut tx, credential_id, i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)).await?;
-            put_back_unsent(&mut tx, job, pause, class).await?;
+            put_back_unsent(&mut tx, job, *pause, class).await?;
         }
-        Verdict::AlreadyDone => {}
     }
     commit(job, tx).await
+}
+
+/// A key that is refused stops an account: loudly, for it never mends itself.
+async fn rejected(tx: &mut CompanyTx, job: &Job<'_>, class: &str) -> Result<(), StoreError> {
+    let credential_id = job.leased.credential.id;
+    tracing::error!(credential.id = %credential_id, class, "an account of Cal.com rests: its API key is refused or cannot be opened (frontdesk credential rotate)");
+    let finding = Finding {
+        subject: "credential",
+        reason: "credential_rejected",
+        appointment_id: None,
+        call_id: None,
+        intent_id: None,
+        details: json!({ "credential_id": credential_id, "class": class }),
+        dedup_key: format!("credential_rejected/{credential_id}"),
+    };
+    reviews::open(tx, &finding).await
 }
 
 /// The request did not reach Cal.com: the intent is as it was before it was sent.
@@ -451,11 +507,11 @@ async fn put_back_unsent(tx: &mut CompanyTx, job: &Job<'_>, pause: Duration, cla
     let intent = &job.leased.intent;
     let was_unknown = matches!(intent.state, IntentState::Sent | IntentState::Unknown);
     let state = if was_unknown { "unknown" } else { "recorded" };
-    intents::put_back(tx, intent.id, state, millis(job, pause), false, class).await
+    intents::put_back(tx, intent.id, job.sync.holder, state, millis(job, pause), false, class).await
 }
 
 /// Cal.com will not do it: the wish ends, its claims are freed, the caller hears it, and what waited behind it goes on or ends too.
-async fn fail(tx: &mut CompanyTx, job: &Job<'_>, refusal: Refusal, class: &str) -> Result<(), Failure> {
+async fn fail(tx: &mut CompanyTx, job: &Job<'_>, refusal: Refusal, class: &str, current: Option<Appointment>) -> Result<(), Failure> {
     let intent = &job.leased.intent;
     if !intents::settle(tx, intent.id, false, None, Some(class)).await? || intent.op == Op::Look {
         return Ok(());
@@ -468,7 +524,6 @@ async fn fail(tx: &mut CompanyTx, job: &Job<'_>, refusal: Refusal, class: &str) 
     if refusal == Refusal::CouldNot {
         callbacks::promise(tx, intent.call_id, Some(intent.appointment_id), "wish_failed", callbacks::Priority::High).await?;
     }
-    let current = appointments::locked(tx, intent.appointment_id).await?;
     match (intent.op, current) {
         (Op::Create, Some(current)) if current.status == "requested" => end_appointment(tx, job, &current).await?,
         (Op::Reschedule, Some(current)) if intent.starts_at.is_some_and(|starts_at| starts_at != current.starts_at) => {
@@ -519,7 +574,8 @@ fn record_of(job: &Job<'_>, outcome: &Outcome, took: Duration) -> ApiCall {
             _ => "look",
         },
         lane: if intent.lane == Lane::Live.name() { Lane::Live } else { Lane::Bulk },
-        status: error.map_or(Some(200), CalcomError::status),
+        // of a success only that it was one is known here: no error class
+        status: error.and_then(CalcomError::status),
         error_class: error.map(|error| error.class().name()),
         provider_request_id: error.and_then(CalcomError::request_id).map(str::to_owned),
         took_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),

@@ -15,8 +15,6 @@ const CREDENTIAL_PAUSE: Duration = Duration::from_secs(60);
 pub(super) enum Verdict {
     /// Cal.com will not do it.
     Refused { answer: Refusal, class: &'static str },
-    /// What was wanted is so already.
-    AlreadyDone,
     /// It may have been done: search before anything else.
     Unknown { class: &'static str },
     /// It was certainly not done; send again after the pause. Not an attempt.
@@ -43,8 +41,8 @@ pub(super) fn verdict(op: Op, error: &CalcomError) -> Verdict {
         Class::OutOfBounds => refused(Refusal::OutOfBounds),
         // 409: taken, or our own first try succeeded
         Class::Conflict => Verdict::Unknown { class: name },
-        Class::AlreadyCancelled if op == Op::Cancel => Verdict::AlreadyDone,
-        // perhaps by our own lost request: the chain tells
+        // cancelled, or moved by somebody whose webhook we have not heard; or by our own lost request: the chain tells
+        Class::AlreadyCancelled if op == Op::Cancel => Verdict::Unknown { class: name },
         Class::AlreadyRescheduled { .. } => Verdict::Unknown { class: name },
         Class::Throttled { reset_after } => Verdict::Block { pause: reset_after, class: name },
         Class::CredentialRejected => Verdict::Block { pause: CREDENTIAL_PAUSE, class: name },

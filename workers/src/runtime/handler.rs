@@ -26,6 +26,17 @@ pub trait Handler: Send + Sync + 'static {
     /// Effects, inside a transaction that the runtime begins, commits or rolls back. The message is claimed in the inbox already.
     fn handle(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Self::Work) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Several claimed messages of one company in one transaction (bulk lanes), in the order in which they came. A role that knows a way for all of them says
+    /// so here; the effects are those of one after the other.
+    fn handle_group(&self, tx: &mut CompanyTx, group: &[(&Envelope, &Self::Work)]) -> impl Future<Output = Result<(), Failure>> + Send {
+        async move {
+            for (envelope, work) in group {
+                self.handle(tx, envelope, work).await?;
+            }
+            Ok(())
+        }
+    }
+
     /// The message was handled before, and a caller waits for its answer (it has a `reply_to`): send the stored answer to this `reply_to`, or join the
     /// waiters. No other effects. Every other duplicate is acked without calling the role.
     fn duplicate(&self, _tx: &mut CompanyTx, _envelope: &Envelope, _work: &Self::Work) -> impl Future<Output = Result<(), Failure>> + Send {

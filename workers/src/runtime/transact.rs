@@ -92,10 +92,11 @@ impl<H: Handler> Worker<H> {
         let envelopes: Vec<&Envelope> = items.iter().map(|item| &item.message.envelope).collect();
         let claimed = inbox::claim(&mut tx, H::ROLE, company_id, &envelopes).await?;
         let mut outcomes = Vec::with_capacity(items.len());
+        let mut group = Vec::with_capacity(items.len());
         for (item, claimed) in items.iter().zip(claimed) {
             let (envelope, work) = (&item.message.envelope, &item.prepared.work);
             if claimed {
-                self.handler.handle(&mut tx, envelope, work).await?;
+                group.push((envelope, work));
                 outcomes.push(Outcome::Done);
             } else {
                 if envelope.reply_to.is_some() {
@@ -104,6 +105,7 @@ impl<H: Handler> Worker<H> {
                 outcomes.push(Outcome::Duplicate);
             }
         }
+        self.handler.handle_group(&mut tx, &group).await?;
         let attempts: Vec<_> = items.iter().zip(&outcomes).map(|(item, outcome)| self.attempt(&item.message, company_id, *outcome, None)).collect();
         records::insert_attempts(&mut tx, &attempts).await?;
         checkpoint::reach(checkpoint::BEFORE_COMMIT);

@@ -17,7 +17,9 @@ const RESET_DEFAULT: Duration = Duration::from_secs(60);
 pub(super) fn classify(status: u16, message: &str, headers: &HeaderMap) -> Class {
     match status {
         400 => classify_bad_request(message),
-        401 | 403 => Class::CredentialRejected,
+        401 => Class::CredentialRejected,
+        // of this one request: a booking that the key may not touch says nothing about the key
+        403 => Class::Refused,
         404 => Class::NotFound,
         409 if message.contains("no more seats") => Class::SlotTaken,
         409 => Class::Conflict,
