@@ -248,20 +248,6 @@ pub async fn provider_account(tx: &mut CompanyTx, credential_id: Uuid) -> Result
         .map_err(failed("read a credential's account"))
 }
 
-/// The start of the appointment that owns a uid, if we know it: for facts that carry no times.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn times_of(tx: &mut CompanyTx, uid: &str) -> Result<Option<(DateTime<Utc>, DateTime<Utc>)>, StoreError> {
-    let company_id = tx.company_id();
-    sqlx::query_as("SELECT starts_at, ends_at FROM calcom_bookings WHERE company_id = $1 AND uid = $2")
-        .bind(company_id)
-        .bind(uid)
-        .fetch_optional(tx.connection())
-        .await
-        .map_err(failed("read a booking's times"))
-}
-
 /// The provider account of a booking that we know.
 ///
 /// # Errors

@@ -44,14 +44,6 @@ pub async fn insert(tx: &mut CompanyTx, letter: &NewDeadLetter) -> Result<(), St
     insert_on(tx.connection(), letter).await
 }
 
-/// Parks in a transaction of its own: for a message whose own was rolled back, or that never had one.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn insert_alone(pool: &PgPool, letter: &NewDeadLetter) -> Result<(), StoreError> {
-    insert_on(pool, letter).await
-}
-
 async fn insert_on<'e>(executor: impl sqlx::Executor<'e, Database = Postgres>, letter: &NewDeadLetter) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO dead_letters (id, message_id, kind, role, queue, endpoint_id, company_id, schema_version, attempt, reason, detail, body, received_at)

@@ -252,8 +252,6 @@ pub struct Leased {
     pub intent: Intent,
     pub appointment: crate::store::appointments::Appointment,
     pub credential: CredentialRow,
-    /// The sent count before this lease: more than 0 means that a request may have reached Cal.com.
-    pub was: IntentState,
 }
 
 /// The key and address of a Cal.com account, sealed.
@@ -301,7 +299,7 @@ pub async fn leased(tx: &mut CompanyTx, id: Uuid, holder: Uuid) -> Result<Option
     let Some((intent, appointment, credential)) = row else { return Ok(None) };
     let intent = parse(intent)?;
     let credential = serde_json::from_value(credential).map_err(|_| StoreError::BadRow { table: "credentials", column: "row" })?;
-    Ok(Some(Leased { was: intent.state, intent, appointment: crate::store::appointments::parse(appointment)?, credential }))
+    Ok(Some(Leased { intent, appointment: crate::store::appointments::parse(appointment)?, credential }))
 }
 
 /// Marks a leased intent as sent: from here on its outcome is unknown until an answer or an echo says it.

@@ -3,8 +3,7 @@
 //! "What happened on this call?" is answered from these. They hold ids, classes and durations; never a body of an answer, a name or a number.
 //! Raw events are written by `inbox::claim`, in the statement that claims their message.
 
-use chrono::{DateTime, Utc};
-use sqlx::{PgPool, Postgres, Row};
+use sqlx::{PgPool, Postgres};
 use uuid::Uuid;
 
 use crate::envelope::{Envelope, Lane, Role};
@@ -131,49 +130,4 @@ pub async fn insert_api_call(tx: &mut CompanyTx, call: &ApiCall) -> Result<(), S
     .await
     .map_err(failed("record an outgoing call"))?;
     Ok(())
-}
-
-/// A raw event as it came.
-#[derive(Clone)]
-pub struct StoredEvent {
-    pub message_id: String,
-    pub kind: String,
-    pub endpoint: Option<Uuid>,
-    pub company_id: Option<Uuid>,
-    pub received_at: DateTime<Utc>,
-    /// The provider's bytes, decompressed.
-    pub body: Vec<u8>,
-}
-
-/// The largest body that a stored event unpacks to: the broker's own cap.
-const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// The stored event of that message; `None` if there is none (retention, or it never succeeded).
-///
-/// # Errors
-/// When Postgres is away, or the stored bytes do not unpack.
-pub async fn find_event(pool: &PgPool, message_id: &str) -> Result<Option<StoredEvent>, StoreError> {
-    let read = failed("read a stored event");
-    let row = sqlx::query("SELECT message_id, kind, endpoint_id, company_id, received_at, encoding, body FROM events WHERE message_id = $1 LIMIT 1")
-        .bind(message_id)
-        .fetch_optional(pool)
-        .await
-        .map_err(read)?;
-    let Some(row) = row else { return Ok(None) };
-    let unpack = |row: &sqlx::postgres::PgRow| -> Result<(StoredEvent, String), sqlx::Error> {
-        let event = StoredEvent {
-            message_id: row.try_get("message_id")?,
-            kind: row.try_get("kind")?,
-            endpoint: row.try_get("endpoint_id")?,
-            company_id: row.try_get("company_id")?,
-            received_at: row.try_get("received_at")?,
-            body: row.try_get("body")?,
-        };
-        Ok((event, row.try_get("encoding")?))
-    };
-    let (mut event, encoding) = unpack(&row).map_err(failed("read a stored event"))?;
-    if encoding == "zstd" {
-        event.body = zstd::bulk::decompress(&event.body, EVENT_BYTES_MAX).map_err(|_| StoreError::BadRow { table: "events", column: "body" })?;
-    }
-    Ok(Some(event))
 }

@@ -92,12 +92,6 @@ impl CompanyTx {
         self.replies.push(Reply { to, body });
     }
 
-    /// A mark of what has been collected so far, to forget the collections of a message that is rolled back to a savepoint.
-    #[must_use]
-    pub fn collected(&self) -> (usize, usize) {
-        (self.outbox.len(), self.replies.len())
-    }
-
     /// Writes the collected messages and commits.
     ///
     /// # Errors
