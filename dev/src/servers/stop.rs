@@ -52,6 +52,8 @@ pub async fn down(progress: &Progress, all: bool) -> Result<Report> {
     if !all && !at_work.is_empty() {
         if replace_detached(&place, &state, progress).await? {
             report.ended.push("the detached run".into());
+            // its addresses lead nowhere now
+            let _ = std::fs::remove_file(place.env_file());
         }
         progress.note(format!("at work and left alone, with the servers: {}; `cargo dev down --all` ends that, too", at_work.join(", ")));
         report.servers_stay = true;
