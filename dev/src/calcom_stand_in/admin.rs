@@ -15,7 +15,9 @@ use super::echo::EchoOrder;
 use super::errors::ApiError;
 use super::faults::FaultRule;
 use super::model::{ApiKey, Booking, By, EventType, Host, Webhook};
+use super::replica::ReplicaLag;
 use super::visitor::{VisitorBooking, VisitorCancel, VisitorMove};
+use super::webhook_faults::WebhookFaults;
 use super::{Inner, api};
 
 type Shared = State<Arc<Inner>>;
@@ -35,6 +37,9 @@ pub fn router(inner: Arc<Inner>) -> Router {
         .route("/admin/bookings", get(bookings))
         .route("/admin/clock", post(clock))
         .route("/admin/faults", get(faults).post(add_faults).delete(clear_faults))
+        .route("/admin/faults/fired", get(|State(inner): Shared| async move { Json(inner.state().faults_fired()) }))
+        .route("/admin/webhook-faults", get(webhook_faults).post(set_webhook_faults).delete(clear_webhook_faults))
+        .route("/admin/replica", post(set_replica_lag).delete(clear_replica_lag))
         .route("/admin/echo", post(echo))
         .route("/admin/echo/release", post(release))
         .route("/admin/visitor/book", post(visitor_book))
@@ -114,6 +119,30 @@ async fn add_faults(State(inner): Shared, Json(rules): Json<Vec<FaultRule>>) -> 
 
 async fn clear_faults(State(inner): Shared) -> StatusCode {
     inner.state().faults.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn webhook_faults(State(inner): Shared) -> Json<WebhookFaults> {
+    Json(inner.state().webhook_dice.set.clone())
+}
+
+async fn set_webhook_faults(State(inner): Shared, Json(faults): Json<WebhookFaults>) -> StatusCode {
+    inner.state().webhook_dice.set(faults);
+    StatusCode::NO_CONTENT
+}
+
+async fn clear_webhook_faults(State(inner): Shared) -> StatusCode {
+    inner.state().webhook_dice.set(WebhookFaults::default());
+    StatusCode::NO_CONTENT
+}
+
+async fn set_replica_lag(State(inner): Shared, Json(lag): Json<ReplicaLag>) -> StatusCode {
+    inner.state().replica.lag = Some(lag);
+    StatusCode::NO_CONTENT
+}
+
+async fn clear_replica_lag(State(inner): Shared) -> StatusCode {
+    inner.state().replica.lag = None;
     StatusCode::NO_CONTENT
 }
 

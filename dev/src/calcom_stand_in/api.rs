@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Query;
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
 
 use super::Inner;
 use super::echo::Echo;
@@ -18,7 +21,11 @@ use super::faults::{FaultKind, FaultOp};
 use super::ledger::RequestEntry;
 use super::limiter::Verdict;
 use super::model::{ApiKey, random_uuid};
+use super::replay::replay;
 use crate::stand_in::server::{DropConnection, OnAnswered};
+
+/// Pieces of an answer that drips.
+const DRIPS: usize = 10;
 
 /// A request with what its operation needs.
 pub struct Call<'a> {
@@ -37,6 +44,11 @@ pub struct Call<'a> {
 impl Call<'_> {
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Which moment this read shows; nothing = now.
+    pub fn moment(&self) -> Option<DateTime<Utc>> {
+        self.inner.state().replica.moment(self.inner.clock.now())
     }
 }
 
@@ -59,6 +71,14 @@ pub type ApiResult = Result<Reply, ApiError>;
 enum End {
     Answer(ApiResult),
     Drop(Vec<Echo>),
+    Drip(ApiResult, Duration),
+}
+
+/// What the list of requests says of one beside its answer.
+#[derive(Default)]
+struct Noted {
+    key_name: Option<String>,
+    fault: Option<FaultKind>,
 }
 
 pub async fn serve(inner: Arc<Inner>, request: Request<Body>) -> Response {
@@ -68,11 +88,18 @@ pub async fn serve(inner: Arc<Inner>, request: Request<Body>) -> Response {
     let request_id = random_uuid();
     let (seq, at) = (inner.state().ledger.next_seq(), inner.clock.now());
     let path = parts.uri.path().to_owned();
-    let mut key_name = None;
-    let (end, verdict) = judge(&inner, &parts, &body, &request_id, &mut key_name).await;
+    let mut noted = Noted::default();
+    let (end, verdict) = judge(&inner, &parts, &body, &request_id, &mut noted).await;
+    let encoded = |result: ApiResult| match result {
+        Ok(reply) => (encode(reply.status, &reply.body), reply.later),
+        Err(error) => (encode(error.status, &error.body(&path, at)), Vec::new()),
+    };
     let (mut response, later) = match end {
-        End::Answer(Ok(reply)) => (json(reply.status, &reply.body), reply.later),
-        End::Answer(Err(error)) => (json(error.status, &error.body(&path, at)), Vec::new()),
+        End::Answer(result) => encoded(result),
+        End::Drip(result, over) => {
+            let (response, later) = encoded(result);
+            (drip(response, over).await, later)
+        }
         End::Drop(later) => {
             let mut response = StatusCode::BAD_GATEWAY.into_response();
             response.extensions_mut().insert(DropConnection);
@@ -93,7 +120,8 @@ pub async fn serve(inner: Arc<Inner>, request: Request<Body>) -> Response {
             path,
             query: parts.uri.query().unwrap_or_default().to_owned(),
             status: if dropped { 0 } else { response.status().as_u16() },
-            key_name,
+            key_name: noted.key_name,
+            fault: noted.fault,
         });
     }
     if !later.is_empty() {
@@ -103,7 +131,7 @@ pub async fn serve(inner: Arc<Inner>, request: Request<Body>) -> Response {
 }
 
 /// Key, limiter, fault, operation: in the order in which Cal.com looks at them.
-async fn judge(inner: &Inner, parts: &Parts, body: &Bytes, request_id: &str, key_name: &mut Option<String>) -> (End, Option<Verdict>) {
+async fn judge(inner: &Inner, parts: &Parts, body: &Bytes, request_id: &str, noted: &mut Noted) -> (End, Option<Verdict>) {
     let segments = segments(&parts.uri);
     let Some(segments) = segments.as_deref() else {
         let message = format!("Cannot {} {}", parts.method, parts.uri.path());
@@ -113,7 +141,7 @@ async fn judge(inner: &Inner, parts: &Parts, body: &Bytes, request_id: &str, key
         Ok(key) => key,
         Err(error) => return (End::Answer(Err(error)), None),
     };
-    *key_name = key.as_ref().map(|key| key.name.clone());
+    noted.key_name = key.as_ref().map(|key| key.name.clone());
     let verdict = count(inner, key.as_ref());
     if !verdict.allowed {
         return (End::Answer(Err(ApiError::throttled())), Some(verdict));
@@ -130,6 +158,7 @@ async fn judge(inner: &Inner, parts: &Parts, body: &Bytes, request_id: &str, key
         request_id,
     };
     let fault = inner.state().faults.next(FaultOp::of(&parts.method, segments));
+    noted.fault = fault;
     match fault {
         Some(FaultKind::Throttle429 { reset_seconds }) => {
             let verdict = Verdict { allowed: false, remaining: 0, reset_seconds, ..verdict };
@@ -164,6 +193,15 @@ async fn with_fault(call: &Call<'_>, fault: FaultKind) -> End {
         }
         FaultKind::DropConnectionAfter => End::Drop(operate(call).await.map(|reply| reply.later).unwrap_or_default()),
         FaultKind::Throttle429 { .. } => End::Answer(Err(ApiError::throttled())),
+        FaultKind::ReplayOld { whose } => match replay(call, whose) {
+            Some(answer) => End::Answer(answer),
+            None => End::Answer(operate(call).await),
+        },
+        // Valid JSON in Cal.com's frame, but nothing in it is where it should be.
+        FaultKind::WrongSchema => {
+            End::Answer(operate(call).await.map(|reply| Reply { body: json!({"status": "success", "data": {"booking": null}}), ..reply }))
+        }
+        FaultKind::SlowDrip { ms } => End::Drip(operate(call).await, Duration::from_millis(ms)),
     }
 }
 
@@ -225,7 +263,21 @@ fn send_after(inner: Arc<Inner>, later: Vec<Echo>, response: &mut Response) {
     });
 }
 
-fn json(status: u16, body: &Value) -> Response {
+/// The same answer in ten pieces with pauses between them.
+async fn drip(response: Response, over: Duration) -> Response {
+    let (mut parts, body) = response.into_parts();
+    parts.headers.remove(CONTENT_LENGTH);
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let size = bytes.len().div_ceil(DRIPS).max(1);
+    let pieces: Vec<Bytes> = bytes.chunks(size).map(Bytes::copy_from_slice).collect();
+    let stream = futures_util::stream::iter(pieces).then(move |piece| async move {
+        tokio::time::sleep(over / DRIPS as u32).await;
+        Ok::<_, std::io::Error>(piece)
+    });
+    Response::from_parts(parts, Body::from_stream(stream))
+}
+
+fn encode(status: u16, body: &Value) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, axum::Json(body)).into_response()
 }

@@ -32,7 +32,7 @@ impl State {
         if event.seats.is_some() {
             return self.book_seat(&event, order, minutes, request_id, now);
         }
-        if let Some(existing) = self.same_person_same_start(&event, order) {
+        if let Some(existing) = self.same_person_same_start(&event, order, now) {
             return Ok(Booked::Existing(existing));
         }
         let hosts = self.free_hosts(&event, order.start, minutes, None)?;
@@ -89,8 +89,9 @@ impl State {
         let seat_uid = random_uuid();
         let mut attendee = order.attendee.clone();
         attendee.seat_uid = Some(seat_uid.clone());
-        let found = self.bookings.values_mut().find(|booking| booking.event_type_id == event.id && booking.start == order.start && booking.status.is_live());
-        if let Some(booking) = found {
+        let there = |booking: &&Booking| booking.event_type_id == event.id && booking.start == order.start && booking.status.is_live();
+        let found = self.bookings.values().find(there).map(|booking| booking.uid.clone());
+        if let Some(booking) = found.and_then(|uid| self.booking_mut(&uid, now)) {
             if Some(booking.attendees.len()) >= event.seats {
                 return Err(ApiError::shape_b(409, "No more seats left at this seated booking."));
             }
@@ -107,15 +108,19 @@ impl State {
         Ok(Booked::Seat { uid, seat_uid })
     }
 
-    fn same_person_same_start(&self, event: &EventType, order: &Order) -> Option<String> {
-        let live = |booking: &&Booking| booking.status.is_live() && booking.event_type_id == event.id;
-        let answers_again = event.is_round_robin() || event.requires_confirmation;
-        self.bookings
-            .values()
-            .filter(|_| answers_again)
-            .filter(live)
-            .find(|booking| booking.start == order.start && booking.attendees.first().is_some_and(|first| first.email == order.attendee.email))
-            .map(|booking| booking.uid.clone())
+    /// Looked up in the replica: while that lags, a repeat books a second host.
+    fn same_person_same_start(&mut self, event: &EventType, order: &Order, now: DateTime<Utc>) -> Option<String> {
+        if !event.is_round_robin() && !event.requires_confirmation {
+            return None;
+        }
+        let moment = self.replica.moment(now);
+        let is_it = |booking: &&Booking| {
+            booking.status.is_live()
+                && booking.event_type_id == event.id
+                && booking.start == order.start
+                && booking.attendees.first().is_some_and(|first| first.email == order.attendee.email)
+        };
+        self.view(moment).bookings().find(is_it).map(|booking| booking.uid.clone())
     }
 
     /// Who takes it: one host, all of a collective, or the free host of a round robin with the fewest bookings.

@@ -60,16 +60,18 @@ async fn create(call: &Call<'_>) -> ApiResult {
 }
 
 fn get(call: &Call<'_>, uid: &str, current: bool) -> ApiResult {
+    let moment = call.moment();
     let state = call.inner.state();
+    let view = state.view(moment);
     let shape = |booking: &Booking| match current {
         true => state.booking_output(booking),
         false => state.booking_old_shape(booking),
     };
-    let series = state.series(uid);
+    let series = view.series(uid);
     if !series.is_empty() {
         return Ok(Reply::ok(success(series.into_iter().map(shape).collect())));
     }
-    let booking = state.booking(uid).ok_or_else(|| ApiError::no_booking(uid))?;
+    let booking = view.booking(uid).ok_or_else(|| ApiError::no_booking(uid))?;
     Ok(Reply::ok(success(shape(booking))))
 }
 

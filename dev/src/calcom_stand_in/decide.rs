@@ -53,7 +53,7 @@ impl State {
 
     /// Step two. Fails if somebody else was faster while the webhook was on its way.
     pub fn cancel(&mut self, uid: &str, order: &Cancellation, request_id: Option<&str>, now: DateTime<Utc>) -> Result<(), ApiError> {
-        let row = self.booking_mut(uid).ok_or_else(|| ApiError::no_booking(uid))?;
+        let row = self.booking_mut(uid, now).ok_or_else(|| ApiError::no_booking(uid))?;
         if !row.status.is_live() {
             return Err(already_cancelled(uid));
         }
@@ -91,7 +91,7 @@ impl State {
 
     /// The booking after it, and the attendees whose mark changed.
     pub fn mark_absent(&mut self, uid: &str, host: Option<bool>, attendees: &[(String, bool)], now: DateTime<Utc>) -> Result<Booking, ApiError> {
-        let row = self.booking_mut(uid).ok_or_else(|| ApiError::no_booking(uid))?;
+        let row = self.booking_mut(uid, now).ok_or_else(|| ApiError::no_booking(uid))?;
         if now < row.start {
             return Err(ApiError::bare(400, "Bookings can only be marked absent after their scheduled start time."));
         }
@@ -122,7 +122,7 @@ impl State {
         rejection_reason: Option<String>,
         (by, request_id, now): (By, Option<&str>, DateTime<Utc>),
     ) -> Result<Booking, ApiError> {
-        let row = self.booking_mut(uid).ok_or_else(|| ApiError::no_booking(uid))?;
+        let row = self.booking_mut(uid, now).ok_or_else(|| ApiError::no_booking(uid))?;
         row.status = status;
         row.rejection_reason = rejection_reason;
         row.updated_at = now;

@@ -1,13 +1,17 @@
 //! Sends webhooks, signed, once and never again (reference/calcom.md 1.6, 1.7), and the barrier that forces them before
-//! or after the API answer, holds them, or loses them.
+//! or after the API answer, holds them, or loses them. What may happen to them on the way: `webhook_faults`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::ledger::DeliveryEntry;
+use super::ledger::{DeliveryEntry, Fate};
 use super::model::{EventType, Webhook};
 use super::output::millis;
 use super::sign::{NO_SECRET, sign_calcom};
+use super::webhook_faults::{Course, Sending};
 use super::{Inner, state::State};
 
 /// What the header says since early 2026.
@@ -67,6 +71,12 @@ impl State {
         })
     }
 
+    fn note(&mut self, echo: &Echo, hook: &Webhook, at: DateTime<Utc>, status: Option<u16>, fate: Fate) {
+        let seq = self.ledger.next_seq();
+        let (trigger, uid, webhook_id) = (echo.trigger.clone(), echo.uid.clone(), hook.id.clone());
+        self.ledger.delivery(DeliveryEntry { seq, at, trigger, uid, webhook_id, status, fate });
+    }
+
     fn receivers(&self, echo: &Echo) -> Vec<Webhook> {
         let concerned = |hook: &&Webhook| match (hook.event_type_id, hook.user_id) {
             (None, None) => true,
@@ -89,7 +99,7 @@ impl Inner {
                 EchoOrder::Before => self.deliver(&echo).await,
                 EchoOrder::After => later.push(echo),
                 EchoOrder::Hold => self.state().echo.held.push(echo),
-                EchoOrder::Lose => {}
+                EchoOrder::Lose => self.lose(&echo),
             }
         }
         later
@@ -104,8 +114,49 @@ impl Inner {
         held.len()
     }
 
-    /// One POST per webhook that is concerned. A failure is noted and that is all: Cal.com does not retry.
+    /// To every webhook that is concerned, as the faults allow. What is sent now is awaited, what is sent later is not.
     pub async fn deliver(&self, echo: &Echo) {
+        let now = self.clock.now();
+        let course = match echo.uid {
+            Some(_) => self.state().webhook_dice.course(&echo.trigger, now),
+            None => Course { sendings: vec![Sending::now()] },
+        };
+        if course.sendings.is_empty() {
+            self.lose(echo);
+        }
+        for sending in course.sendings {
+            match sending.after {
+                None => self.post(echo, sending.fate).await,
+                Some(_) => self.post_later(echo.clone(), sending),
+            }
+        }
+    }
+
+    /// Notes that nobody got it.
+    fn lose(&self, echo: &Echo) {
+        let at = self.clock.now();
+        let mut state = self.state();
+        for hook in state.receivers(echo) {
+            state.note(echo, &hook, at, None, Fate::Lost);
+        }
+    }
+
+    fn post_later(&self, mut echo: Echo, sending: Sending) {
+        let (me, under_way) = (self.me.clone(), UnderWay::begin(&self.webhooks_under_way));
+        tokio::spawn(async move {
+            let _under_way = under_way;
+            tokio::time::sleep(sending.after.unwrap_or_default()).await;
+            // The stand-in may have been stopped meanwhile.
+            let Some(inner) = me.upgrade() else { return };
+            if sending.rebuilt {
+                echo.created_at = inner.clock.now();
+            }
+            inner.post(&echo, sending.fate).await;
+        });
+    }
+
+    /// One POST per webhook that is concerned. A failure is noted and that is all: Cal.com does not retry.
+    async fn post(&self, echo: &Echo, fate: Fate) {
         let receivers = self.state().receivers(echo);
         let body = echo.body();
         for hook in receivers {
@@ -124,9 +175,23 @@ impl Inner {
                 .await;
             let status = sent.ok().map(|response| response.status().as_u16());
             let at = self.clock.now();
-            let mut state = self.state();
-            let seq = state.ledger.next_seq();
-            state.ledger.delivery(DeliveryEntry { seq, at, trigger: echo.trigger.clone(), uid: echo.uid.clone(), webhook_id: hook.id.clone(), status });
+            self.state().note(echo, &hook, at, status, fate);
         }
+    }
+}
+
+/// Counts a webhook that waits to be sent, also if its task is dropped.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -1,10 +1,14 @@
 //! Faults that a test or an operator switches on: rules that match an operation, a number of times or by chance.
-//! The first matching rule with something left applies; a request meets at most one fault.
+//! The first matching rule with something left applies; a request meets at most one fault. Webhooks have their own file.
+
+use std::collections::BTreeMap;
 
 use axum::http::Method;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
+
+use super::replay::Whose;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,6 +52,30 @@ pub enum FaultKind {
     Slow { ms: u64 },
     /// Does it, then closes the connection without an answer.
     DropConnectionAfter,
+    /// Creates only: does nothing and answers 201 with an old booking. Without an old one the request is done as usual.
+    ReplayOld { whose: Whose },
+    /// Does it, then answers its status with a body of another shape.
+    WrongSchema,
+    /// Does it, then sends the answer in pieces over this time.
+    SlowDrip { ms: u64 },
+}
+
+impl FaultKind {
+    /// For tables and counters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ErrorBefore { .. } => "error_before",
+            Self::ErrorAfter { .. } => "error_after",
+            Self::HangAfter { .. } => "hang_after",
+            Self::HangBefore { .. } => "hang_before",
+            Self::Throttle429 { .. } => "throttle_429",
+            Self::Slow { .. } => "slow",
+            Self::DropConnectionAfter => "drop_connection_after",
+            Self::ReplayOld { .. } => "replay_old",
+            Self::WrongSchema => "wrong_schema",
+            Self::SlowDrip { .. } => "slow_drip",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,17 +94,23 @@ impl FaultRule {
     pub fn once(op: FaultOp, kind: FaultKind) -> Self {
         Self { op, kind, times: Some(1), probability: None }
     }
+
+    pub fn by_chance(op: FaultOp, kind: FaultKind, probability: f64) -> Self {
+        Self { op, kind, times: None, probability: Some(probability) }
+    }
 }
 
 pub struct Faults {
     rules: Vec<FaultRule>,
     rng: StdRng,
+    /// How often each kind applied, cleared rules included.
+    fired: BTreeMap<&'static str, u64>,
 }
 
 impl Faults {
     /// The seed makes a run with probabilities repeatable.
     pub fn new(seed: u64) -> Self {
-        Self { rules: Vec::new(), rng: StdRng::seed_from_u64(seed) }
+        Self { rules: Vec::new(), rng: StdRng::seed_from_u64(seed), fired: BTreeMap::new() }
     }
 
     pub fn add(&mut self, rules: Vec<FaultRule>) {
@@ -91,6 +125,10 @@ impl Faults {
         &self.rules
     }
 
+    pub fn fired(&self) -> &BTreeMap<&'static str, u64> {
+        &self.fired
+    }
+
     pub fn next(&mut self, op: FaultOp) -> Option<FaultKind> {
         for rule in &mut self.rules {
             let fits = rule.op == FaultOp::Any || rule.op == op;
@@ -102,6 +140,7 @@ impl Faults {
                 continue;
             }
             rule.times = rule.times.map(|left| left - 1);
+            *self.fired.entry(rule.kind.name()).or_default() += 1;
             return Some(rule.kind);
         }
         None

@@ -1,10 +1,13 @@
 //! What the stand-in really did, whatever it answered. Three append-only lists share one sequence, so that "the echo
 //! came before the answer" can be read from the numbers: changes, API requests, webhook deliveries.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::model::{Booking, By};
+use super::faults::FaultKind;
+use super::model::{Booking, By, Status};
 use crate::stand_in::json_order::OrderedMap;
 
 /// Load runs make many requests; beyond this the oldest of the request and delivery lists are forgotten. Changes are
@@ -32,6 +35,8 @@ pub struct LedgerEntry {
     pub start: DateTime<Utc>,
     pub end: DateTime<Utc>,
     pub event_type_id: i64,
+    /// After the change.
+    pub status: Status,
     pub metadata: OrderedMap,
     pub by: By,
     /// Nothing for changes made through the admin API.
@@ -52,19 +57,51 @@ pub struct RequestEntry {
     /// 0 = the connection was dropped on purpose.
     pub status: u16,
     pub key_name: Option<String>,
+    /// What was done to it on purpose: a 429 without one is the limiter's own.
+    #[serde(default)]
+    pub fault: Option<FaultKind>,
+}
+
+/// What became of a webhook.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    #[default]
+    Sent,
+    /// By a fault or by the barrier; nobody got it.
+    Lost,
+    /// The second of two.
+    Doubled,
+    Late,
+    Shuffled,
+}
+
+impl Fate {
+    /// Among the other faults.
+    pub fn fault_name(self) -> &'static str {
+        match self {
+            Self::Sent => "webhook_sent",
+            Self::Lost => "webhook_lost",
+            Self::Doubled => "webhook_doubled",
+            Self::Late => "webhook_late",
+            Self::Shuffled => "webhook_shuffled",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeliveryEntry {
-    /// Taken when the receiver had answered.
+    /// Taken when the receiver had answered, or when it was lost.
     pub seq: u64,
     pub at: DateTime<Utc>,
     pub trigger: String,
     /// Absent for a ping.
     pub uid: Option<String>,
     pub webhook_id: String,
-    /// Nothing when the receiver could not be reached.
+    /// Nothing when the receiver could not be reached, or was not asked.
     pub status: Option<u16>,
+    #[serde(default)]
+    pub fate: Fate,
 }
 
 #[derive(Default)]
@@ -73,6 +110,8 @@ pub struct Ledger {
     pub changes: Vec<LedgerEntry>,
     pub requests: Vec<RequestEntry>,
     pub deliveries: Vec<DeliveryEntry>,
+    /// Webhooks by their fate; never forgotten.
+    pub fates: BTreeMap<Fate, u64>,
 }
 
 impl Ledger {
@@ -92,6 +131,7 @@ impl Ledger {
             start: booking.start,
             end: booking.end,
             event_type_id: booking.event_type_id,
+            status: booking.status,
             metadata: booking.metadata.clone(),
             by,
             request_id: request_id.map(str::to_owned),
@@ -103,6 +143,7 @@ impl Ledger {
     }
 
     pub fn delivery(&mut self, entry: DeliveryEntry) {
+        *self.fates.entry(entry.fate).or_default() += 1;
         push_bounded(&mut self.deliveries, entry);
     }
 }

@@ -17,11 +17,13 @@ pub fn list(call: &Call<'_>) -> ApiResult {
         return Err(ApiError::validation("take", "max", "take must not be greater than 250"));
     }
     let skip = number(call, "skip")?.unwrap_or(0);
+    let moment = call.moment();
     let now = call.inner.clock.now();
     let state = call.inner.state();
+    let view = state.view(moment);
     let bounds = Bounds::of(call)?;
     let seen = |booking: &&Booking| call.key.as_ref().is_none_or(|key| state.visible(key, booking));
-    let mut found: Vec<&Booking> = state.bookings.values().filter(seen).filter(|booking| fits(call, booking, now) && bounds.start_fits(booking)).collect();
+    let mut found: Vec<&Booking> = view.bookings().filter(seen).filter(|booking| fits(call, booking, now) && bounds.start_fits(booking)).collect();
     // The count that Cal.com gives knows nothing of the created and updated filters (trap 1).
     let total = found.len();
     found.retain(|booking| bounds.touched_fits(booking));
@@ -46,8 +48,10 @@ pub fn list(call: &Call<'_>) -> ApiResult {
 
 /// No version header: no filter works, no `pagination`, other names.
 pub fn list_old_shape(call: &Call<'_>) -> ApiResult {
+    let moment = call.moment();
     let state = call.inner.state();
-    let all = state.bookings.values().take(TAKE_DEFAULT).map(|booking| state.booking_old_shape(booking));
+    let view = state.view(moment);
+    let all = view.bookings().take(TAKE_DEFAULT).map(|booking| state.booking_old_shape(booking));
     let bookings: Vec<Value> = all.collect();
     Ok(Reply::ok(json!({"status": "success", "data": {"bookings": bookings, "recurringInfo": [], "nextCursor": null}})))
 }

@@ -22,6 +22,8 @@ mod order;
 mod output;
 mod payload;
 mod payload_parts;
+mod replay;
+mod replica;
 mod reschedule;
 pub mod sign;
 mod slots;
@@ -29,19 +31,26 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod visitor;
+mod webhook_faults;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 pub use echo::EchoOrder;
 pub use errors::ApiError;
 pub use faults::{FaultKind, FaultOp, FaultRule};
-pub use ledger::{DeliveryEntry, LedgerEntry, Op, RequestEntry};
+pub use ledger::{DeliveryEntry, Fate, LedgerEntry, Op, RequestEntry};
 pub use limiter::Limits;
 pub use model::{ApiKey, Attendee, Booking, By, EventType, Host, Status, Webhook, webhook_id};
+pub use replay::Whose;
+pub use replica::ReplicaLag;
 pub use visitor::{VisitorBooking, VisitorCancel, VisitorMove};
+pub(crate) use webhook_faults::WebhookDice;
+pub use webhook_faults::{WebhookFaultKind, WebhookFaultRule, WebhookFaults};
 
 use crate::stand_in::clock::StandInClock;
 use crate::stand_in::server::LoopbackServer;
@@ -80,6 +89,9 @@ pub struct Inner {
     clock: StandInClock,
     http: reqwest::Client,
     config: Config,
+    /// For what happens after the request that caused it.
+    me: Weak<Inner>,
+    webhooks_under_way: Arc<AtomicUsize>,
 }
 
 impl Inner {
@@ -101,7 +113,14 @@ impl CalcomStandIn {
     pub async fn start(config: Config) -> io::Result<Self> {
         let http =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(WEBHOOK_TIMEOUT).no_proxy().build().map_err(io::Error::other)?;
-        let inner = Arc::new(Inner { state: Mutex::new(State::new(config.seed)), clock: config.clock.clone(), http, config: config.clone() });
+        let inner = Arc::new_cyclic(|me| Inner {
+            state: Mutex::new(State::new(config.seed)),
+            clock: config.clock.clone(),
+            http,
+            config: config.clone(),
+            me: me.clone(),
+            webhooks_under_way: Arc::default(),
+        });
         let router = admin::router(inner.clone());
         let server = LoopbackServer::start(config.address, router).await?;
         Ok(Self { base_url: server.base_url(), inner, _server: server })
@@ -176,6 +195,31 @@ impl CalcomStandIn {
     /// What is left of the rules.
     pub fn faults(&self) -> Vec<FaultRule> {
         self.inner.state().faults.rules().to_vec()
+    }
+
+    /// Replaces the setting before; the default has no faults.
+    pub fn set_webhook_faults(&self, faults: WebhookFaults) {
+        self.inner.state().webhook_dice.set(faults);
+    }
+
+    /// Late, shuffled and doubled webhooks that are still to come.
+    pub fn webhooks_under_way(&self) -> usize {
+        self.inner.webhooks_under_way.load(Ordering::SeqCst)
+    }
+
+    /// Webhooks by what became of them, one per receiver.
+    pub fn webhooks_by_fate(&self) -> BTreeMap<Fate, u64> {
+        self.inner.state().ledger.fates.clone()
+    }
+
+    /// Reads show an older state from now on; nothing = the truth again.
+    pub fn set_replica_lag(&self, lag: Option<ReplicaLag>) {
+        self.inner.state().replica.lag = lag;
+    }
+
+    /// How often each kind of fault applied, by its name: those of requests, `webhook_…`, `replica_lag`.
+    pub fn faults_fired(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.state().faults_fired()
     }
 
     pub fn set_echo_order(&self, order: EchoOrder) {

@@ -51,7 +51,7 @@ impl State {
             ..old
         };
         let new_uid = new.uid.clone();
-        if let Some(row) = self.booking_mut(&order.uid) {
+        if let Some(row) = self.booking_mut(&order.uid, now) {
             row.status = Status::Cancelled;
             row.rescheduled_to = Some(new_uid.clone());
             row.rescheduled_by = order.moved_by.clone();

@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 
 use super::echo::EchoBarrier;
 use super::faults::Faults;
-use super::ledger::Ledger;
+use super::ledger::{Fate, Ledger};
 use super::limiter::Limiter;
 use super::model::{ApiKey, Booking, EventType, Host, Status, Webhook};
+use super::replica::Replica;
+use super::webhook_faults::WebhookDice;
 
 /// Ids start where those of the fixtures do, to look familiar.
 const FIRST_BOOKING_ID: i64 = 90_210;
@@ -25,6 +27,8 @@ pub struct State {
     pub limiter: Limiter,
     pub faults: Faults,
     pub echo: EchoBarrier,
+    pub webhook_dice: WebhookDice,
+    pub replica: Replica,
 }
 
 impl State {
@@ -40,6 +44,8 @@ impl State {
             limiter: Limiter::default(),
             faults: Faults::new(seed),
             echo: EchoBarrier::default(),
+            webhook_dice: WebhookDice::new(seed),
+            replica: Replica::new(seed),
         }
     }
 
@@ -53,6 +59,14 @@ impl State {
             webhooks: std::mem::take(&mut self.webhooks),
             ..fresh
         };
+    }
+
+    pub fn faults_fired(&self) -> BTreeMap<&'static str, u64> {
+        let mut fired = self.faults.fired().clone();
+        let webhooks = self.ledger.fates.iter().filter(|(fate, _)| **fate != Fate::Sent);
+        fired.extend(webhooks.map(|(fate, count)| (fate.fault_name(), *count)));
+        fired.insert("replica_lag", self.replica.stale_reads);
+        fired
     }
 
     pub fn next_booking_id(&self) -> i64 {
@@ -70,8 +84,11 @@ impl State {
         self.bookings.get(self.by_uid.get(uid)?)
     }
 
-    pub fn booking_mut(&mut self, uid: &str) -> Option<&mut Booking> {
-        self.bookings.get_mut(self.by_uid.get(uid)?)
+    /// For a change at `now`; what it was before stays visible to a replica that lags.
+    pub fn booking_mut(&mut self, uid: &str, now: DateTime<Utc>) -> Option<&mut Booking> {
+        let booking = self.bookings.get_mut(self.by_uid.get(uid)?)?;
+        self.replica.remember(booking.clone(), now);
+        Some(booking)
     }
 
     /// The members of a recurring series, in order of time.

@@ -74,8 +74,8 @@ impl Call {
 
     /// Takes this id instead of a random one; the REST part knows the call by it.
     pub fn with_id(self, call_id: &str) -> Self {
-        self.object().call_id = call_id.to_owned();
-        self.inner.memory().remember(call_id.to_owned(), self.object.clone());
+        let random = std::mem::replace(&mut self.object().call_id, call_id.to_owned());
+        self.inner.memory().rename(&random, call_id.to_owned(), self.object.clone());
         self
     }
 
@@ -106,7 +106,7 @@ impl Call {
                 },
             })
         };
-        let answer = self.inner.send_webhook(&self.target, &self.label("call_inbound", None), &body).await;
+        let answer = self.inner.send_inbound(&self.target, &self.label("call_inbound", None), &body).await;
         if answer.is_success() {
             self.adopt(&answer.body);
         }

@@ -1,6 +1,8 @@
 //! Sends one body to ingress as Retell does: signed, with a timeout, again after a failure, every answer noted
-//! (reference/retell.md 2.3, 4.3).
+//! (reference/retell.md 2.3, 4.3); and loses, doubles, delays or shuffles webhooks on their way if a test wants that.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -9,6 +11,7 @@ use serde_json::Value;
 
 use super::Inner;
 use super::sign::sign_retell;
+use crate::calcom_stand_in::Fate;
 
 /// Load runs send a lot; beyond this the oldest entries are forgotten.
 const LISTED_MAX: usize = 200_000;
@@ -32,6 +35,7 @@ pub struct Answer {
     pub body: Value,
     /// Of the last attempt alone.
     pub latency: Duration,
+    /// 0: lost on its way, or still under way.
     pub attempts: u32,
 }
 
@@ -59,6 +63,17 @@ pub struct AnswerEntry {
     pub body: Value,
 }
 
+/// What became of a webhook, retries included; one entry per sending.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WebhookEntry {
+    pub at: DateTime<Utc>,
+    pub call_id: String,
+    pub event: String,
+    pub fate: Fate,
+    /// Whether the receiver said 2xx; false also for what was lost.
+    pub acknowledged: bool,
+}
+
 /// What a delivery is called in the ledger.
 #[derive(Debug, Clone)]
 pub struct Label {
@@ -68,8 +83,35 @@ pub struct Label {
 }
 
 impl Inner {
-    /// Webhooks and call_inbound: up to three retries.
-    pub async fn send_webhook(&self, target: &Target, label: &Label, body: &[u8]) -> Answer {
+    /// Webhooks take their faults, and up to three retries. Of several sendings the answer is that of the one which is awaited.
+    pub async fn send_webhook(self: &Arc<Self>, target: &Target, label: &Label, body: &[u8]) -> Answer {
+        let course = self.memory().webhook_dice.course(&label.kind, self.config.clock.now());
+        let nothing = Answer { status: 0, body: Value::Null, latency: Duration::ZERO, attempts: 0 };
+        if course.sendings.is_empty() {
+            self.note_webhook(label, Fate::Lost, false);
+            return nothing;
+        }
+        let mut answer = nothing;
+        for sending in course.sendings {
+            let Some(after) = sending.after else {
+                answer = self.send_inbound(target, label, body).await;
+                self.note_webhook(label, sending.fate, answer.is_success());
+                continue;
+            };
+            let (inner, target, label, body) = (Arc::clone(self), target.clone(), label.clone(), body.to_vec());
+            self.webhooks_under_way.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                let answer = inner.send_inbound(&target, &label, &body).await;
+                inner.note_webhook(&label, sending.fate, answer.is_success());
+                inner.webhooks_under_way.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        answer
+    }
+
+    /// As a webhook, without faults: call_inbound is a question, and its loss is a call without our variables.
+    pub async fn send_inbound(&self, target: &Target, label: &Label, body: &[u8]) -> Answer {
         let (timeout, retries) = (self.config.webhook_timeout, self.config.webhook_retries);
         self.send(target, label, body, timeout, retries).await
     }
@@ -120,6 +162,16 @@ impl Inner {
             body: answer.clone(),
         });
         Answer { status: status.unwrap_or(0), body: answer, latency, attempts: attempt }
+    }
+
+    fn note_webhook(&self, label: &Label, fate: Fate, acknowledged: bool) {
+        let entry = WebhookEntry { at: self.config.clock.now(), call_id: label.call_id.clone(), event: label.kind.clone(), fate, acknowledged };
+        let mut memory = self.memory();
+        *memory.fates.entry(fate).or_default() += 1;
+        if memory.webhooks.len() >= LISTED_MAX {
+            memory.webhooks.drain(..LISTED_MAX / 10);
+        }
+        memory.webhooks.push(entry);
     }
 
     fn note(&self, mut entry: AnswerEntry) {

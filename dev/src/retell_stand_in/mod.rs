@@ -7,15 +7,17 @@
 mod call;
 mod call_object;
 mod deliver;
+mod list;
 mod rest;
 mod script;
 pub mod sign;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,9 +27,11 @@ use serde_json::Value;
 
 pub use call::{Call, FunctionRequest};
 pub use call_object::CallObject;
-pub use deliver::{Answer, AnswerEntry, Target};
+pub use deliver::{Answer, AnswerEntry, Target, WebhookEntry};
+pub use rest::{RestEntry, RestFault};
 pub use script::{Played, Script, Step, StepAnswer};
 
+use crate::calcom_stand_in::{Fate, WebhookDice, WebhookFaults};
 use crate::stand_in::clock::StandInClock;
 use crate::stand_in::server::LoopbackServer;
 
@@ -87,6 +91,7 @@ struct Inner {
     config: Config,
     http: reqwest::Client,
     memory: Mutex<Memory>,
+    webhooks_under_way: AtomicUsize,
 }
 
 struct Memory {
@@ -97,6 +102,13 @@ struct Memory {
     /// Ids in the order in which they came, to forget the oldest.
     order: std::collections::VecDeque<String>,
     ledger: Vec<AnswerEntry>,
+    webhook_dice: WebhookDice,
+    webhooks: Vec<WebhookEntry>,
+    /// Webhooks by their fate; never forgotten.
+    fates: BTreeMap<Fate, u64>,
+    requests: Vec<RestEntry>,
+    /// The next requests of the REST part fail so; an empty list: none does.
+    rest_faults: std::collections::VecDeque<RestFault>,
     live_updates: Vec<LiveUpdate>,
     seq: u64,
 }
@@ -115,6 +127,13 @@ impl Memory {
         if !api_key.is_empty() {
             self.keys.insert(api_key.to_owned());
         }
+    }
+
+    /// One call, one entry: or a list would show it twice.
+    fn rename(&mut self, old: &str, new: String, call: Arc<Mutex<CallObject>>) {
+        self.calls.remove(old);
+        self.order.retain(|known| known != old);
+        self.remember(new, call);
     }
 
     fn remember(&mut self, call_id: String, call: Arc<Mutex<CallObject>>) {
@@ -164,11 +183,16 @@ impl RetellStandIn {
             calls: HashMap::new(),
             order: std::collections::VecDeque::new(),
             ledger: Vec::new(),
+            webhook_dice: WebhookDice::new(0),
+            webhooks: Vec::new(),
+            fates: BTreeMap::new(),
+            requests: Vec::new(),
+            rest_faults: std::collections::VecDeque::new(),
             live_updates: Vec::new(),
             seq: 0,
         };
         memory.aim(config.target.clone());
-        let inner = Arc::new(Inner { config, http, memory: Mutex::new(memory) });
+        let inner = Arc::new(Inner { config, http, memory: Mutex::new(memory), webhooks_under_way: AtomicUsize::new(0) });
         let server = LoopbackServer::start(address, rest::router(inner.clone())).await?;
         Ok(Self { base_url: server.base_url(), inner, _server: server })
     }
@@ -200,6 +224,42 @@ impl RetellStandIn {
     /// Every attempt of every delivery.
     pub fn ledger(&self) -> Vec<AnswerEntry> {
         self.inner.memory().ledger.clone()
+    }
+
+    /// What became of each webhook, retries taken together.
+    pub fn webhooks(&self) -> Vec<WebhookEntry> {
+        self.inner.memory().webhooks.clone()
+    }
+
+    /// Replaces the setting before; the default has no faults. Their triggers are event names, `call_ended`; call_inbound and functions meet none, and a
+    /// doubled one has the same bytes.
+    pub fn set_webhook_faults(&self, faults: WebhookFaults) {
+        self.inner.memory().webhook_dice.set(faults);
+    }
+
+    /// Late, shuffled and doubled webhooks that are still to come.
+    pub fn webhooks_under_way(&self) -> usize {
+        self.inner.webhooks_under_way.load(Ordering::SeqCst)
+    }
+
+    /// Webhooks by what became of them.
+    pub fn webhooks_by_fate(&self) -> BTreeMap<Fate, u64> {
+        self.inner.memory().fates.clone()
+    }
+
+    /// The next requests of the REST part fail, one after the other.
+    pub fn fail_requests(&self, faults: impl IntoIterator<Item = RestFault>) {
+        self.inner.memory().rest_faults.extend(faults);
+    }
+
+    /// Requests of the REST part.
+    pub fn requests(&self) -> Vec<RestEntry> {
+        self.inner.memory().requests.clone()
+    }
+
+    /// As Retell's retention or its delete-call do: unknown from now on.
+    pub fn forget(&self, call_id: &str) {
+        self.inner.memory().calls.remove(call_id);
     }
 
     pub fn live_updates(&self) -> Vec<LiveUpdate> {

@@ -1,4 +1,4 @@
-//! The part of Retell's REST API that a client of frontdesk needs (get-call, update-live-call), and the admin API of the
+//! The part of Retell's REST API that a client of frontdesk needs (get-call, list-calls, update-live-call), and the admin API of the
 //! stand-in below `/admin`. Errors as in reference/retell.md 6: an unknown id is a 422, not a 404.
 
 use std::sync::{Arc, PoisonError};
@@ -8,14 +8,42 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
 use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::deliver::{AnswerEntry, Target};
+use super::deliver::{AnswerEntry, Target, WebhookEntry};
+use super::list;
 use super::script::{Played, Script};
 use super::{Inner, LiveUpdate};
 use crate::stand_in::json_order::OrderedMap;
 
+use crate::calcom_stand_in::WebhookFaults;
+
 type Shared = State<Arc<Inner>>;
+
+/// Load runs ask a lot; beyond this the oldest entries are forgotten.
+const LISTED_MAX: usize = 100_000;
+
+/// One request of the REST part.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RestEntry {
+    pub at: DateTime<Utc>,
+    /// `get-call`, `list-calls`, `update-live-call`.
+    pub operation: String,
+    pub call_id: Option<String>,
+    /// Whether a fault answered.
+    pub failed: bool,
+}
+
+/// An answer instead of the right one.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct RestFault {
+    pub status: u16,
+    /// The header of a 429.
+    #[serde(default)]
+    pub retry_after_seconds: Option<u32>,
+}
 
 pub(super) fn router(inner: Arc<Inner>) -> Router {
     Router::new()
@@ -24,7 +52,12 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
         .route("/admin/target", post(target))
         .route("/admin/ledger", get(ledger))
         .route("/admin/live-updates", get(live_updates))
+        .route("/admin/webhooks", get(webhooks))
+        .route("/admin/webhook-faults", post(webhook_faults))
+        .route("/admin/requests", get(requests))
+        .route("/admin/request-faults", post(request_faults))
         .route("/v2/get-call/{call_id}", get(get_call))
+        .route("/v3/list-calls", post(list_calls))
         .route("/v2/update-live-call/{call_id}", patch(update_live_call))
         .fallback(|| async { failure(StatusCode::NOT_FOUND, "Not Found") })
         .with_state(inner)
@@ -47,8 +80,38 @@ async fn live_updates(State(inner): Shared) -> Json<Vec<LiveUpdate>> {
     Json(inner.memory().live_updates.clone())
 }
 
+async fn webhooks(State(inner): Shared) -> Json<Vec<WebhookEntry>> {
+    Json(inner.memory().webhooks.clone())
+}
+
+async fn webhook_faults(State(inner): Shared, Json(faults): Json<WebhookFaults>) -> StatusCode {
+    inner.memory().webhook_dice.set(faults);
+    StatusCode::NO_CONTENT
+}
+
+async fn requests(State(inner): Shared) -> Json<Vec<RestEntry>> {
+    Json(inner.memory().requests.clone())
+}
+
+async fn request_faults(State(inner): Shared, Json(faults): Json<Vec<RestFault>>) -> StatusCode {
+    inner.memory().rest_faults.extend(faults);
+    StatusCode::NO_CONTENT
+}
+
+async fn list_calls(State(inner): Shared, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    if let Some(refused) = refused(&inner, &headers, "list-calls", None) {
+        return refused;
+    }
+    let calls: Vec<_> = inner.memory().calls.values().cloned().collect();
+    let calls = calls.iter().map(|call| call.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect();
+    match list::page(calls, &body) {
+        Ok(page) => Json(page).into_response(),
+        Err(message) => failure(StatusCode::BAD_REQUEST, message),
+    }
+}
+
 async fn get_call(State(inner): Shared, Path(call_id): Path<String>, headers: HeaderMap) -> Response {
-    if let Some(refused) = unauthorized(&inner, &headers) {
+    if let Some(refused) = refused(&inner, &headers, "get-call", Some(&call_id)) {
         return refused;
     }
     let call = inner.memory().calls.get(&call_id).cloned();
@@ -59,7 +122,7 @@ async fn get_call(State(inner): Shared, Path(call_id): Path<String>, headers: He
 }
 
 async fn update_live_call(State(inner): Shared, Path(call_id): Path<String>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
-    if let Some(refused) = unauthorized(&inner, &headers) {
+    if let Some(refused) = refused(&inner, &headers, "update-live-call", Some(&call_id)) {
         return refused;
     }
     let Some(call) = inner.memory().calls.get(&call_id).cloned() else {
@@ -87,6 +150,27 @@ async fn update_live_call(State(inner): Shared, Path(call_id): Path<String>, hea
     inner.memory().live_updates.push(LiveUpdate { at: inner.config.clock.now(), call_id, body });
     let call = call.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Json(call).into_response()
+}
+
+/// Without a key, or because a fault wants it so; noted either way.
+fn refused(inner: &Inner, headers: &HeaderMap, operation: &str, call_id: Option<&str>) -> Option<Response> {
+    if let Some(refused) = unauthorized(inner, headers) {
+        return Some(refused);
+    }
+    let at = inner.config.clock.now();
+    let mut memory = inner.memory();
+    let fault = memory.rest_faults.pop_front();
+    if memory.requests.len() >= LISTED_MAX {
+        memory.requests.drain(..LISTED_MAX / 10);
+    }
+    memory.requests.push(RestEntry { at, operation: operation.to_owned(), call_id: call_id.map(str::to_owned), failed: fault.is_some() });
+    let fault = fault?;
+    let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = failure(status, "Account rate limited, please throttle your requests.");
+    if let Some(seconds) = fault.retry_after_seconds {
+        response.headers_mut().insert("retry-after", seconds.into());
+    }
+    Some(response)
 }
 
 fn unauthorized(inner: &Inner, headers: &HeaderMap) -> Option<Response> {

@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::sign::sign_retell;
-use super::{Config, RetellStandIn, Target};
+use super::{Config, RestFault, RetellStandIn, Target};
+use crate::calcom_stand_in::{Fate, WebhookFaultKind, WebhookFaultRule, WebhookFaults};
 use crate::stand_in::server::LoopbackServer;
 
 const KEY: &str = "key_0123456789abcdef0123456789ab";
@@ -220,4 +221,64 @@ async fn a_call_given_as_json_is_played_and_can_be_read_and_updated_while_it_run
     assert_eq!(get("call_unknown").await.unwrap().status().as_u16(), 422);
     let ledger: Value = http.get(format!("{}/admin/ledger", retell.base_url)).send().await.unwrap().json().await.unwrap();
     assert_eq!(ledger.as_array().unwrap().len(), 3);
+}
+
+/// Faults E2, E4: what became of each webhook stands in the ledger; call_inbound and functions meet no faults.
+#[tokio::test]
+async fn webhooks_are_lost_doubled_and_late_as_wanted_and_each_is_accounted_for() {
+    let (retell, ingress) = world().await;
+    let rules = vec![
+        WebhookFaultRule::on_trigger(WebhookFaultKind::Lose, "call_ended"),
+        WebhookFaultRule::on_trigger(WebhookFaultKind::Double { after_ms: 1, rebuilt: false }, "call_started"),
+        WebhookFaultRule::on_trigger(WebhookFaultKind::Late { ms: 1 }, "call_analyzed"),
+    ];
+    retell.set_webhook_faults(WebhookFaults { rules, seed: Some(1) });
+    let mut call = retell.inbound(CALLER, SALON);
+    call.ring().await;
+    call.start().await;
+    call.function("book_appointment", json!({})).await;
+    let lost = call.end().await;
+    assert_eq!((lost.status, lost.attempts), (0, 0));
+    call.analyze("Alles gut.", json!({})).await;
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    while retell.webhooks_under_way() > 0 {
+        assert!(std::time::Instant::now() < deadline, "webhooks are still under way");
+        tokio::task::yield_now().await;
+    }
+    let mut fates: Vec<_> = retell.webhooks().iter().map(|webhook| (webhook.event.clone(), webhook.fate, webhook.acknowledged)).collect();
+    fates.sort();
+    let fate = |event: &str, fate, acknowledged| (event.to_owned(), fate, acknowledged);
+    let expected = [
+        fate("call_analyzed", Fate::Late, true),
+        fate("call_ended", Fate::Lost, false),
+        fate("call_started", Fate::Sent, true),
+        fate("call_started", Fate::Doubled, true),
+    ];
+    assert_eq!(fates, expected);
+    assert_eq!(retell.webhooks_by_fate()[&Fate::Lost], 1);
+    let mut events: Vec<_> = ingress.bodies().iter().map(|body| body["event"].as_str().unwrap_or("function").to_owned()).collect();
+    events.sort();
+    assert_eq!(events, ["call_analyzed", "call_inbound", "call_started", "call_started", "function"]);
+}
+
+#[tokio::test]
+async fn calls_are_listed_and_requests_fail_as_wanted() {
+    let (retell, _ingress) = world().await;
+    let mut call = retell.inbound(CALLER, SALON).with_id("call_listed");
+    call.start().await;
+    call.say("user", "Hallo");
+    call.end().await;
+    let http = reqwest::Client::new();
+    let list = || http.post(format!("{}/v3/list-calls", retell.base_url)).bearer_auth(KEY).json(&json!({"limit": 10})).send();
+    retell.fail_requests([RestFault { status: 429, retry_after_seconds: Some(7) }]);
+    let refused = list().await.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (429, "7"));
+    let page: Value = list().await.unwrap().json().await.unwrap();
+    assert_eq!((&page["items"][0]["call_id"], &page["has_more"]), (&json!("call_listed"), &json!(false)));
+    assert_eq!(page["items"].as_array().unwrap().len(), 1, "a renamed call is one call");
+    assert!(page["items"][0].get("transcript").is_none());
+    retell.forget("call_listed");
+    let gone = http.get(format!("{}/v2/get-call/call_listed", retell.base_url)).bearer_auth(KEY).send().await.unwrap();
+    assert_eq!(gone.status().as_u16(), 422);
+    assert_eq!(retell.requests().iter().map(|request| request.failed).collect::<Vec<_>>(), [true, false, false]);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::{FaultKind, FaultOp, FaultRule};
+use super::super::{FaultKind, FaultOp, FaultRule, Whose};
 use super::{World, order, until};
 
 const START: &str = "2026-07-06T08:00:00Z";
@@ -107,4 +107,41 @@ async fn faults_are_switched_over_http_and_by_chance() {
         failed += u32::from(world.get("/bookings").await.0 == 500);
     }
     assert!((5..=35).contains(&failed), "{failed} of 40 at one half");
+}
+
+/// Incidents 7 and 10.
+#[tokio::test]
+async fn a_replay_answers_201_with_an_old_booking_and_makes_nothing() {
+    let world = World::start().await;
+    world.calcom.add_faults(vec![FaultRule::once(FaultOp::Create, FaultKind::ReplayOld { whose: Whose::SameAttendee })]);
+    let first = world.book(START).await;
+    assert_eq!(world.calcom.ledger().len(), 1, "there was no old one yet: done as usual");
+
+    let mut stranger = order("2026-07-06T10:00:00Z");
+    stranger["attendee"] = json!({"name": "Erika Musterfrau", "email": "erika@example.org", "timeZone": "Europe/Berlin"});
+    stranger["metadata"] = json!({"source": "ours"});
+    let whose = [Whose::SomebodyElse, Whose::SameSlot, Whose::SameAttendee];
+    world.calcom.add_faults(whose.map(|whose| FaultRule::once(FaultOp::Create, FaultKind::ReplayOld { whose })).to_vec());
+    let (status, other) = world.post("/bookings", stranger.clone()).await;
+    assert_eq!((status, &other["data"]["uid"], &other["data"]["start"]), (201, &json!(first), &json!("2026-07-06T08:00:00.000Z")));
+    assert_eq!(other["data"]["metadata"], json!({"source": "retell"}));
+    let (status, dressed) = world.post("/bookings", stranger.clone()).await;
+    assert_eq!((status, &dressed["data"]["uid"], &dressed["data"]["start"]), (201, &json!(first), &json!("2026-07-06T10:00:00.000Z")));
+    let (status, own) = world.post("/bookings", stranger).await;
+    assert_eq!((status, own["data"]["attendees"][0]["email"].as_str()), (201, Some("erika@example.org")));
+    assert_eq!(world.calcom.ledger().len(), 2, "the stranger had none before: done as usual");
+    assert_eq!(world.calcom.faults_fired()["replay_old"], 4);
+}
+
+#[tokio::test]
+async fn a_wrong_schema_hides_what_was_done_and_a_drip_shows_it_slowly() {
+    let world = World::start().await;
+    world.calcom.add_faults(vec![FaultRule::once(FaultOp::Create, FaultKind::WrongSchema), FaultRule::once(FaultOp::Create, FaultKind::SlowDrip { ms: 50 })]);
+    let (status, body) = world.post("/bookings", order(START)).await;
+    assert_eq!((status, body), (201, json!({"status": "success", "data": {"booking": null}})));
+    assert_eq!(world.calcom.ledger().len(), 1);
+    let uid = world.book("2026-07-06T09:00:00Z").await;
+    assert_eq!(world.calcom.ledger()[1].uid, uid);
+    let kinds: Vec<_> = world.calcom.requests().into_iter().map(|request| request.fault).collect();
+    assert_eq!(kinds, [Some(FaultKind::WrongSchema), Some(FaultKind::SlowDrip { ms: 50 })]);
 }

@@ -3,8 +3,10 @@
 mod answers;
 mod faults;
 mod listing;
+mod replica;
 mod seats;
 mod walk;
+mod webhook_faults;
 mod webhooks;
 
 use std::sync::{Arc, Mutex};

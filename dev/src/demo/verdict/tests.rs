@@ -98,7 +98,7 @@ fn rows(plan: &Plan) -> Vec<Modification> {
 fn told(plan: &Plan, now: DateTime<Utc>) -> Told {
     let entry = |op: &str, uid: &str, start: DateTime<Utc>| {
         json!({"seq": 1, "at": now, "op": op, "uid": uid, "from_uid": null, "start": start, "end": start, "event_type_id": 1320,
-            "metadata": {}, "by": "api", "request_id": null})
+            "status": if op == "cancel" { "cancelled" } else { "accepted" }, "metadata": {}, "by": "api", "request_id": null})
     };
     let ledger = json!([
         entry("create", "uid1", plan.booked_for),
