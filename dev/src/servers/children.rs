@@ -44,6 +44,7 @@ pub struct Child {
     pub name: String,
     pub log: PathBuf,
     identity: Identity,
+    exit: tokio::sync::oneshot::Receiver<Option<std::process::ExitStatus>>,
 }
 
 impl Servers {
@@ -55,7 +56,7 @@ impl Servers {
         let launch =
             Launch { program: spec.program.clone(), args: spec.args.clone(), env, folder: self.place.root.clone(), user: None, log: Some(log.clone()) };
         let started = launch::start(&self.state, &spec.name, Kind::Child, &self.holder, &launch)?;
-        let child = Child { name: spec.name.clone(), log, identity: started.identity };
+        let child = Child { name: spec.name.clone(), log, identity: started.identity, exit: started.exit };
         if let Some(url) = &spec.ready_url {
             child.wait_ready(url, spec.ready_bound).await?;
         }
@@ -97,6 +98,16 @@ impl Child {
 
     pub fn alive(&self) -> bool {
         self.identity.alive()
+    }
+
+    /// To signal it while somebody waits for its end.
+    pub fn identity(&self) -> Identity {
+        self.identity.clone()
+    }
+
+    /// Waits for its end, which is told once; `None` when its status is lost.
+    pub async fn exit(&mut self) -> Option<std::process::ExitStatus> {
+        (&mut self.exit).await.ok().flatten()
     }
 
     /// TERM, KILL after the bound; true when TERM sufficed.

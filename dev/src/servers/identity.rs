@@ -34,6 +34,12 @@ impl Identity {
         Self::of(pid).ok_or_else(|| ServersError::NoServers("this system has no /proc; cargo dev needs Linux for private servers".into()))
     }
 
+    /// The processes that it started and that still run; none when it is gone.
+    pub fn children(&self) -> Vec<Self> {
+        let listed = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid)).unwrap_or_default();
+        listed.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Self::of).collect()
+    }
+
     /// True while exactly this process runs.
     pub fn alive(&self) -> bool {
         Self::of(self.pid).as_ref() == Some(self)

@@ -37,27 +37,38 @@ impl<'a> Server<'a> {
         Ok(self.process()?.identity.alive())
     }
 
-    /// SIGKILL, and waits until the process is gone.
+    /// SIGKILL, and waits until the process is gone. Postgres' sessions are processes of their own and go, too, as in a power cut: one that still works
+    /// on its statement holds the shared memory, and the server would refuse to start beside it.
     pub async fn kill(&self) -> Result<()> {
         let process = self.process()?;
+        // stopped first, so that it adds no session behind the list
+        process.identity.signal(Signal::STOP)?;
+        let sessions = process.identity.children();
         process.identity.signal(Signal::KILL)?;
-        if process.identity.wait_gone(GONE_BOUND).await {
-            Ok(())
-        } else {
-            let pid = process.identity.pid;
-            Err(ServersError::WillNotEnd { name: process.name, pid })
+        for session in &sessions {
+            session.signal(Signal::KILL)?;
         }
+        for identity in std::iter::once(&process.identity).chain(&sessions) {
+            if !identity.wait_gone(GONE_BOUND).await {
+                return Err(ServersError::WillNotEnd { name: process.name, pid: identity.pid });
+            }
+        }
+        Ok(())
     }
 
-    /// SIGSTOP: connections stay open and nothing answers. Postgres' backends are processes of their own: only new
-    /// sessions hang.
+    /// SIGSTOP: connections stay open and nothing answers. Postgres' sessions are processes of their own: they stop, too,
+    /// after their parent, so that none is added meanwhile.
     pub fn pause(&self) -> Result<()> {
-        self.process()?.identity.signal(Signal::STOP).map(|_| ())
+        let server = self.process()?.identity;
+        server.signal(Signal::STOP)?;
+        server.children().iter().try_for_each(|session| session.signal(Signal::STOP).map(|_| ()))
     }
 
     /// SIGCONT.
     pub fn resume(&self) -> Result<()> {
-        self.process()?.identity.signal(Signal::CONT).map(|_| ())
+        let server = self.process()?.identity;
+        server.children().iter().try_for_each(|session| session.signal(Signal::CONT).map(|_| ()))?;
+        server.signal(Signal::CONT).map(|_| ())
     }
 
     /// Starts it again after [`Server::kill`] and waits until it is ready; fine when it runs.
