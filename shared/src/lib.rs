@@ -9,6 +9,7 @@ pub mod config;
 pub mod domain;
 pub mod envelope;
 pub mod functions;
+pub mod protection;
 pub mod retell;
 pub mod secret;
 pub mod store;

@@ -4,6 +4,9 @@
 
 pub mod accounts;
 pub mod appointments;
+pub mod backlogs;
+pub mod budgets;
+pub mod call_sweeps;
 pub mod callbacks;
 pub mod calls;
 pub mod chains;
@@ -15,20 +18,31 @@ pub mod endpoints;
 pub mod function_calls;
 pub mod inbox;
 pub mod intents;
+pub mod jobs;
+pub mod known_bookings;
+pub mod leases;
 pub mod outbox;
+pub mod pulse;
 pub mod records;
 pub mod resolve;
 pub mod reviews;
 pub mod schema;
 pub mod services;
+pub mod silences;
 pub mod slot_claims;
+pub mod stuck_intents;
+pub mod sweeps;
 pub mod tx;
 
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use pulse::Pulse;
+use sqlx::Connection as _;
 pub use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::protection::Protection;
 
 /// A store operation that failed. The variant's text names the operation; the source tells why.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +55,9 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// It neither answers nor breaks the connection (faults D4). Whether the operation was done is unknown.
+    #[error("the database was silent while asked to {operation}")]
+    Silent { operation: &'static str },
     /// A row that the code cannot read: a newer schema, or damage.
     #[error("{table}.{column} holds a value that this version does not know")]
     BadRow { table: &'static str, column: &'static str },
@@ -102,6 +119,7 @@ impl StoreError {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
+            Self::Silent { .. } => true,
             Self::Sql { source, .. } => match source {
                 sqlx::Error::Io(_)
                 | sqlx::Error::PoolTimedOut
@@ -133,26 +151,66 @@ impl StoreError {
     }
 }
 
+/// A connection that is given back must answer within this, or it is closed. sqlx' own check has no limit (sqlx #4349: the place in the pool would be gone).
+const GIVEN_BACK_MAX: Duration = Duration::from_secs(3);
+
 /// Opens a pool whose sessions act as `role` (a role that row-level security binds) with bounded statement, lock and idle times.
 /// Nothing is connected yet: the pool connects on first use, so a process starts while Postgres is away.
 ///
 /// # Errors
 /// When the URL cannot be read.
 pub fn connect(url: &str, role: Option<&str>, connections_max: u32, name: &str) -> Result<PgPool, StoreError> {
-    let mut options = PgConnectOptions::from_str(url).map_err(StoreError::Url)?.application_name(name).options([
-        ("statement_timeout", "15s"),
-        ("lock_timeout", "10s"),
-        ("idle_in_transaction_session_timeout", "30s"),
-        // plans of the short statements here never profit from parallel workers or JIT
-        ("jit", "off"),
-    ]);
-    if let Some(role) = role {
-        options = options.options([("role", role)]);
-    }
+    connect_watched(url, role, connections_max, name, &Pulse::new())
+}
+
+/// As [`connect`]; the pool gives up connections that have met a silence of the server.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub fn connect_watched(url: &str, role: Option<&str>, connections_max: u32, name: &str, pulse: &Pulse) -> Result<PgPool, StoreError> {
+    let options = session_options(url, role, name)?;
+    let (taken, given_back) = (pulse.clone(), pulse.clone());
     Ok(PgPoolOptions::new()
         .max_connections(connections_max)
         // the ping before each use is a round trip; a broken connection shows at BEGIN and is retried as unavailable
         .test_before_acquire(false)
         .acquire_timeout(Duration::from_secs(5))
+        .before_acquire(move |_, found| {
+            let trusted = taken.trusts(found.age);
+            Box::pin(std::future::ready(Ok(trusted)))
+        })
+        .after_release(move |connection, _| {
+            let pulse = given_back.clone();
+            Box::pin(async move {
+                let answer = tokio::time::timeout(GIVEN_BACK_MAX, connection.ping());
+                tokio::select! {
+                    answer = answer => answer.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())).map(|()| true),
+                    // an error: closed without a goodbye, at once
+                    () = pulse.silence() => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+                }
+            })
+        })
         .connect_lazy_with(options))
+}
+
+/// How every session is opened.
+fn session_options(url: &str, role: Option<&str>, name: &str) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(url).map_err(StoreError::Url)?.application_name(name).options([
+        ("statement_timeout", "15s"),
+        ("lock_timeout", "10s"),
+        // Between two statements of a transaction lie milliseconds, and at most a batch of confirms (the relay). A client that vanished keeps its locks as long as this,
+        // and those who begin again wait for them.
+        ("idle_in_transaction_session_timeout", "10s"),
+        // sqlx sets nothing on its own end; the server's end notices a network that swallows everything, in the middle of a statement, too
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "2"),
+        ("tcp_user_timeout", "15s"),
+        // plans of the short statements here never profit from parallel workers or JIT
+        ("jit", "off"),
+    ]);
+    Ok(match role.filter(|_| !Protection::Rls.is_off()) {
+        Some(role) => options.options([("role", role)]),
+        None => options,
+    })
 }

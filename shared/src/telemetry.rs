@@ -17,6 +17,8 @@ pub enum TelemetryError {
     LogLevel(#[source] tracing_subscriber::filter::ParseError),
     #[error("a log subscriber is already installed in this process")]
     AlreadyInstalled(#[source] tracing_subscriber::util::TryInitError),
+    #[error("this process is asked to run without a protection, and cannot")]
+    Protection(#[source] crate::protection::BreakError),
     #[error("cannot listen on {address} for metrics and health")]
     Listen {
         address: std::net::SocketAddr,

@@ -9,16 +9,19 @@
 mod connection;
 mod delivery;
 mod session;
+pub mod watchdog;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use connection::ConsumingConnection;
 pub use delivery::{Delivery, Receipt};
+pub use watchdog::Watchdog;
 
 use super::topology::QueueName;
 
@@ -50,9 +53,16 @@ pub struct Consumer {
 
 struct Shared {
     queue: QueueName,
+    prefetch: u16,
     cancel: CancellationToken,
     consuming: watch::Sender<bool>,
     last_delivery_at: Mutex<Option<Instant>>,
+    /// Deliveries that are not settled yet.
+    in_hand: AtomicUsize,
+    /// Intake shall begin anew on another channel: the watchdog says so.
+    deaf: Notify,
+    /// From the watchdog's finding until something is delivered again or nothing waits any more.
+    found_deaf: AtomicBool,
 }
 
 impl Consumer {
@@ -65,9 +75,18 @@ impl Consumer {
     fn on(connection: &ConsumingConnection, queue: QueueName, prefetch: u16) -> (Self, Deliveries) {
         // zero would mean "without limit" to the broker
         let prefetch = prefetch.max(1);
-        let shared = Arc::new(Shared { queue, cancel: CancellationToken::new(), consuming: watch::Sender::new(false), last_delivery_at: Mutex::new(None) });
+        let shared = Arc::new(Shared {
+            queue,
+            prefetch,
+            cancel: CancellationToken::new(),
+            consuming: watch::Sender::new(false),
+            last_delivery_at: Mutex::new(None),
+            in_hand: AtomicUsize::new(0),
+            deaf: Notify::new(),
+            found_deaf: AtomicBool::new(false),
+        });
         let (sender, receiver) = mpsc::channel(prefetch.into());
-        drop(tokio::spawn(session::run(Arc::clone(&shared), connection.links(), prefetch, sender)));
+        drop(tokio::spawn(session::run(Arc::clone(&shared), connection.hold(), sender)));
         (Self { shared, _connection: connection.clone() }, Deliveries { receiver })
     }
 
@@ -92,6 +111,17 @@ impl Consumer {
     #[must_use]
     pub fn watch_consuming(&self) -> watch::Receiver<bool> {
         self.shared.consuming.subscribe()
+    }
+
+    /// Whether it is found deaf: messages wait, and none comes though one could be taken. The watchdog's finding.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        self.shared.found_deaf.load(Ordering::Acquire)
+    }
+
+    /// All that may be in hand is in hand: what waits, waits for us and not for the broker.
+    fn is_busy(&self) -> bool {
+        self.shared.in_hand.load(Ordering::Acquire) >= self.shared.prefetch.into()
     }
 
     /// When the last message came in; `None` if none has. For the watchdog that looks for depth without deliveries.

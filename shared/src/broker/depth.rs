@@ -29,7 +29,15 @@ impl Gauge {
     /// # Errors
     /// RabbitMQ cannot be reached.
     pub async fn open(amqp_url: &str) -> Result<Self, DepthError> {
-        let connection = connect::open(amqp_url, "frontdesk depth").await?;
+        Self::open_as(amqp_url, "frontdesk depth").await
+    }
+
+    /// As [`Gauge::open`], under a name of the caller's.
+    ///
+    /// # Errors
+    /// As [`Gauge::open`].
+    pub async fn open_as(amqp_url: &str, name: &str) -> Result<Self, DepthError> {
+        let connection = connect::open(amqp_url, name).await?;
         let channel = connection.create_channel().await.map_err(ConnectError::Open)?;
         Ok(Self { connection, channel })
     }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::envelope::{Envelope, ReplyTo, Role};
+use crate::protection::Protection;
 
 use super::encode::{BODY_BYTES_MAX, encode, encode_reply};
 use super::raw::RawMessage;
@@ -147,9 +148,14 @@ impl Publisher {
         if envelope.body.len() > BODY_BYTES_MAX {
             return Err(self.refused(PublishError::TooLarge));
         }
+        let persistent = destination.persistent();
+        if Protection::Confirm.is_off() {
+            let (publisher, destination, message) = (self.clone(), destination.clone(), encode(envelope, persistent));
+            drop(tokio::spawn(async move { publisher.measured(&destination, message).await }));
+            return Ok(());
+        }
         // a message that cannot be sent anyway is not worth compressing
         self.shared.link().map_err(|state| self.refused(state.into()))?;
-        let persistent = destination.persistent();
         let message = if envelope.body.len() < COMPRESS_ASIDE_FROM_BYTES {
             encode(envelope, persistent)
         } else {

@@ -47,11 +47,11 @@ impl ReplyQueue {
     pub fn open(connection: &ConsumingConnection) -> Self {
         let (name_sender, name) = watch::channel(None);
         let (sender, replies) = mpsc::channel(REPLIES_MAX);
-        let mut links = connection.links();
+        let mut hold = connection.hold();
         drop(tokio::spawn(async move {
             let mut pace = Pace::new();
             loop {
-                let open = links.wait_for(|link| link.as_ref().is_some_and(|connection| connection.status().connected()));
+                let open = hold.links.wait_for(|link| link.as_ref().is_some_and(|connection| connection.status().connected()));
                 let connection = tokio::select! {
                     // an error means that the connection was closed for good
                     link = open => match link { Ok(link) => link.clone(), Err(_) => return },
@@ -67,7 +67,10 @@ impl ReplyQueue {
                         name_sender.send_replace(None);
                     }
                     Ok(Err(error)) => warn!(%error, "cannot open the reply queue"),
-                    Err(_) => warn!("cannot open the reply queue: the broker does not answer"),
+                    Err(_) => {
+                        warn!("cannot open the reply queue: the broker does not answer on this connection, which is given up");
+                        hold.give_up(&connection);
+                    }
                 }
                 drop(connection);
                 tokio::select! {

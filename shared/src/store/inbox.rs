@@ -5,6 +5,7 @@
 use sqlx::Row;
 
 use crate::envelope::{Envelope, Role};
+use crate::protection::Protection;
 use crate::store::tx::CompanyTx;
 use crate::store::{StoreError, failed};
 
@@ -61,6 +62,9 @@ pub async fn claim(tx: &mut CompanyTx, role: Role, company_id: Option<uuid::Uuid
         if let Ok(place) = sorted.binary_search_by(|envelope| envelope.message_id.as_str().cmp(id)) {
             claimed[order[place]] = true;
         }
+    }
+    if Protection::Inbox.is_off() {
+        claimed.fill(true);
     }
     Ok(claimed)
 }

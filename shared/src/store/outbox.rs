@@ -118,31 +118,35 @@ pub struct RelayBatch {
     transaction: Transaction<'static, Postgres>,
     pub messages: Vec<OutboxMessage>,
     /// Rows whose kind or queue this version does not know: a newer process wrote them and will relay them.
-    pub unknown: usize,
+    pub unknown: Vec<Uuid>,
 }
 
 /// Takes up to [`RELAY_ROWS_MAX`] rows older than `older_than`, skipping what another relay holds. Oldest first, but without a cursor: a row that commits
-/// late is not passed over (architecture section 6, Outbox).
+/// late is not passed over (architecture section 6, Outbox). `left` are rows that this look has met already and could not send: a hundred of them at the head
+/// would keep all others from being seen.
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn lock_stale(pool: &PgPool, older_than: Duration) -> Result<RelayBatch, StoreError> {
+pub async fn lock_stale(pool: &PgPool, older_than: Duration, left: &[Uuid]) -> Result<RelayBatch, StoreError> {
     let mut transaction = pool.begin().await.map_err(failed("begin relaying the outbox"))?;
     let rows = sqlx::query(
         "SELECT id, queue, message_id, kind, endpoint_id, attempt, received_at, traceparent, body FROM outbox
-         WHERE created_at < now() - make_interval(secs => $1) ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+         WHERE created_at < now() - make_interval(secs => $1) AND id <> ALL($3) ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED",
     )
     .bind(older_than.as_secs_f64())
     .bind(RELAY_ROWS_MAX)
+    .bind(left)
     .fetch_all(&mut *transaction)
     .await
     .map_err(failed("read stale outbox rows"))?;
-    let found = rows.len();
-    let mut messages = Vec::with_capacity(found);
+    let mut batch = RelayBatch { transaction, messages: Vec::with_capacity(rows.len()), unknown: Vec::new() };
     for row in &rows {
-        messages.extend(from_row(row).map_err(failed("read an outbox row"))?);
+        match from_row(row).map_err(failed("read an outbox row"))? {
+            Some(message) => batch.messages.push(message),
+            None => batch.unknown.push(row.try_get("id").map_err(failed("read an outbox row"))?),
+        }
     }
-    Ok(RelayBatch { transaction, unknown: found - messages.len(), messages })
+    Ok(batch)
 }
 
 impl RelayBatch {

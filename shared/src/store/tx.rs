@@ -2,13 +2,20 @@
 //!
 //! Handlers write through it, collect messages and replies in it, and never commit it: the runtime does (architecture section 6).
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::envelope::ReplyTo;
 use crate::store::outbox::OutboxMessage;
 use crate::store::{StoreError, failed, outbox};
+
+/// A rollback waits for the statement that it interrupts; longer than this is not worth the place in the pool.
+const ROLLBACK_MAX: Duration = Duration::from_secs(3);
 
 /// An answer for a request that waits in some ingress process.
 #[derive(Clone, Debug)]
@@ -18,9 +25,13 @@ pub struct Reply {
 }
 
 /// One transaction. Its company is set for row-level security and its advisory locks are held until it ends.
+///
+/// Not sqlx' own transaction: that one, dropped half-way through its BEGIN (a caller's deadline drops us while we wait for a lock), forgets to roll back, and the
+/// next user of the connection stands inside it, under our company (tried on PostgreSQL 15; faults G2).
 #[derive(Debug)]
 pub struct CompanyTx {
-    transaction: Transaction<'static, Postgres>,
+    /// Taken only by `commit` and `drop`.
+    connection: Option<PoolConnection<Postgres>>,
     company_id: Option<Uuid>,
     outbox: Vec<OutboxMessage>,
     replies: Vec<Reply>,
@@ -59,13 +70,11 @@ impl CompanyTx {
         for lock in locks {
             statement.push_str(&format!("; SELECT pg_advisory_xact_lock({lock})"));
         }
-        // In a task of its own, so that it is never dropped half-way (a caller's deadline drops us while we wait for a lock): sqlx 0.9 then forgets to roll
-        // back, and the next user of the connection stands inside our transaction, under our company (tried on PostgreSQL 15; faults G2).
-        let pool = pool.clone();
-        let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(statement)).await }).await;
-        let begun = begun.unwrap_or(Err(sqlx::Error::WorkerCrashed));
-        let transaction = begun.map_err(failed("begin a transaction"))?;
-        Ok(Self { transaction, company_id, outbox: Vec::new(), replies: Vec::new() })
+        let connection = pool.acquire().await.map_err(failed("begin a transaction"))?;
+        // from here on a drop rolls back, however far BEGIN came
+        let mut begun = Self { connection: Some(connection), company_id, outbox: Vec::new(), replies: Vec::new() };
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(begun.connection()).await.map_err(failed("begin a transaction"))?;
+        Ok(begun)
     }
 
     /// The company whose rows this transaction sees.
@@ -79,7 +88,7 @@ impl CompanyTx {
 
     /// The connection, for the statements of this room.
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        &mut self.transaction
+        self.connection.as_mut().expect("a transaction has its connection until it ends")
     }
 
     /// Adds a message that is published after the commit, and relayed by another worker if this process dies in between.
@@ -97,11 +106,14 @@ impl CompanyTx {
     /// # Errors
     /// When a statement or the commit fails; then nothing of it has happened.
     pub async fn commit(mut self) -> Result<AfterCommit, StoreError> {
-        if !self.outbox.is_empty() {
-            outbox::insert(&mut self.transaction, &self.outbox).await?;
+        let messages = std::mem::take(&mut self.outbox);
+        if !messages.is_empty() {
+            outbox::insert(self.connection(), &messages).await?;
         }
-        self.transaction.commit().await.map_err(failed("commit"))?;
-        Ok(AfterCommit { outbox: self.outbox, replies: self.replies })
+        sqlx::raw_sql("COMMIT").execute(self.connection()).await.map_err(failed("commit"))?;
+        // back to the pool: nothing is open any more
+        drop(self.connection.take());
+        Ok(AfterCommit { outbox: messages, replies: std::mem::take(&mut self.replies) })
     }
 
     /// The database's clock, which leases, holds and budgets compare with.
@@ -110,5 +122,24 @@ impl CompanyTx {
     /// When Postgres is away.
     pub async fn now(&mut self) -> Result<DateTime<Utc>, StoreError> {
         sqlx::query_scalar("SELECT frontdesk_now()").fetch_one(self.connection()).await.map_err(failed("read the database's clock"))
+    }
+}
+
+/// Without a commit, all of it is rolled back. A connection that does not say so in time is cut: the server then rolls back by itself, and the place in the pool is
+/// free at once (sqlx #4349).
+impl Drop for CompanyTx {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            // the process ends
+            drop(connection.detach());
+            return;
+        };
+        drop(runtime.spawn(async move {
+            let rolled_back = timeout(ROLLBACK_MAX, sqlx::raw_sql("ROLLBACK").execute(&mut *connection)).await;
+            if !matches!(rolled_back, Ok(Ok(_))) {
+                drop(connection.detach());
+            }
+        }));
     }
 }

@@ -12,10 +12,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus::Registry;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntGauge, Registry};
 use tokio_util::sync::CancellationToken;
 
 use super::{TelemetryError, metrics};
+use crate::clock::Clock;
 
 /// Tells what is missing for this process to be ready, by fixed names such as `broker`; empty means ready.
 /// Called on each request, so it reads state that is already there and waits for nothing.
@@ -46,8 +49,34 @@ struct Observed {
     readiness: Readiness,
 }
 
+/// Readiness as a metric, asked at each look: Prometheus reads no `/readyz`.
+struct ReadyGauge {
+    readiness: Readiness,
+    shown: IntGauge,
+}
+
+impl Collector for ReadyGauge {
+    fn desc(&self) -> Vec<&Desc> {
+        self.shown.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.shown.set(i64::from(self.readiness.missing().is_empty()));
+        self.shown.collect()
+    }
+}
+
+/// Adds to the registry what alerts need to know about any process: since when it runs, and whether it is ready.
+fn register_process(registry: &Registry, readiness: &Readiness) -> Result<(), prometheus::Error> {
+    metrics::gauge(registry, "frontdesk_process_start_time_seconds", "When this process began, unix time")?.set(Clock::system().now().timestamp());
+    let shown = IntGauge::new("frontdesk_ready", "1 while this process can do its work")?;
+    registry.register(Box::new(ReadyGauge { readiness: readiness.clone(), shown }))
+}
+
 /// The three routes, to be merged into any router.
 pub fn router(registry: Registry, readiness: Readiness) -> Router {
+    // refused only when a second listener of the same process shows the same registry: both metrics are in it already
+    let _ = register_process(&registry, &readiness);
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -124,9 +153,11 @@ mod tests {
         assert_eq!(fetch(address, "/healthz").await.0, 200);
         let (status, body) = fetch(address, "/readyz").await;
         assert!(status == 503 && body.ends_with("not ready: broker\n"), "{body}");
+        assert!(fetch(address, "/metrics").await.1.contains("frontdesk_ready 0"));
         broker_up.store(true, Ordering::SeqCst);
         assert_eq!(fetch(address, "/readyz").await.0, 200);
-        assert!(fetch(address, "/metrics").await.1.contains("frontdesk_probe_total 0"));
+        let shown = fetch(address, "/metrics").await.1;
+        assert!(["frontdesk_probe_total 0", "frontdesk_ready 1", "frontdesk_process_start_time_seconds 1"].iter().all(|line| shown.contains(line)), "{shown}");
         assert_eq!(fetch(address, "/nothing").await.0, 404);
         shutdown.cancel();
     }

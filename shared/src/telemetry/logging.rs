@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::TelemetryError;
 use crate::config::{LogFormat, Telemetry};
+use crate::protection::{self, Protection};
 
 /// Crates below us that log statements, headers or frames when asked for more than warnings: they are not asked.
 const QUIET: [&str; 9] = ["h2", "hyper", "hyper_util", "lapin", "reqwest", "rustls", "sqlx", "tokio_executor_trait", "tower"];
@@ -36,10 +37,12 @@ pub fn init_logging(telemetry: &Telemetry, process: &str) -> Result<(), Telemetr
     };
     installed.map_err(TelemetryError::AlreadyInstalled)?;
     tracing::info!(process, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "process started");
-    Ok(())
+    protection::announce().map_err(TelemetryError::Protection)
 }
 
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+    // personal data stands in lines of that level only, masked: there the missing mask shows
+    let level = if Protection::Mask.is_off() { &format!("{level},workers=debug") } else { level };
     let capped: String = QUIET.iter().filter(|name| !level.contains(*name)).fold(level.to_owned(), |mut all, name| {
         let _ = write!(all, ",{name}=warn");
         all

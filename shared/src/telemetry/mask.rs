@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::protection::Protection;
+
 /// A value of personal data (name, number, e-mail address, spoken words). Prints as `…`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Masked<T>(T);
@@ -41,14 +43,20 @@ impl<T> From<T> for Masked<T> {
     }
 }
 
-impl<T> fmt::Debug for Masked<T> {
+impl<T: fmt::Debug> fmt::Debug for Masked<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if Protection::Mask.is_off() {
+            return self.0.fmt(formatter);
+        }
         formatter.write_str("…")
     }
 }
 
-impl<T> fmt::Display for Masked<T> {
+impl<T: fmt::Display> fmt::Display for Masked<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if Protection::Mask.is_off() {
+            return self.0.fmt(formatter);
+        }
         formatter.write_str("…")
     }
 }

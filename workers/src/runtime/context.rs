@@ -3,7 +3,6 @@
 //! Not global: made once in `start`, cloned into each lane with that lane's own pool.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus::Registry;
@@ -11,7 +10,7 @@ use shared::broker::Publisher;
 use shared::clock::Clock;
 use shared::envelope::Lane;
 use shared::secret::Keyring;
-use shared::store::tx::CompanyTx;
+use shared::store::{Pulse, StoreError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -19,11 +18,8 @@ use super::metrics::Metrics;
 use super::settle::Policy;
 use crate::config::Config;
 
-/// First and longest pause between two looks whether Postgres is back.
-const LOOK_PAUSE_MIN: Duration = Duration::from_millis(100);
-const LOOK_PAUSE_MAX: Duration = Duration::from_secs(3);
-/// A look that takes longer counts as no.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
+/// Before a held message asks whether Postgres is back.
+const HELD_PAUSE: Duration = Duration::from_millis(200);
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -41,8 +37,8 @@ pub struct Context {
     pub policy: Policy,
     /// Cancelled when the process drains: begin nothing new, finish what is begun.
     pub stop: CancellationToken,
-    /// What readiness shows: whether Postgres answered last time.
-    pub(super) database_up: Arc<AtomicBool>,
+    /// Whether Postgres answers, for whoever waits for it and for readiness.
+    pub pulse: Pulse,
     pub(super) pool_live: PgPool,
     pub(super) pool_bulk: PgPool,
 }
@@ -61,39 +57,26 @@ impl Context {
     /// Waits until Postgres answers again; false if `until` came first. No attempt is burnt and nothing is given back meanwhile: the deliveries in hand are
     /// the bound, and the broker sends no more than those.
     pub async fn database_back(&self, until: impl Future<Output = ()>) -> bool {
+        let back = async {
+            loop {
+                // jitter, or all that were held begin in the same moment
+                tokio::time::sleep(HELD_PAUSE.mul_f64(rand::random_range(0.5..1.5))).await;
+                if self.pulse.look().await {
+                    return;
+                }
+            }
+        };
         tokio::select! {
-            () = self.look_until_back() => true,
+            () = back => true,
             () = until => false,
         }
     }
 
-    async fn look_until_back(&self) {
-        let mut pause = LOOK_PAUSE_MIN;
-        loop {
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
-            if self.database_answers().await {
-                return;
-            }
-            pause = (pause * 2).min(LOOK_PAUSE_MAX);
-        }
-    }
-
-    /// Looks once, and notes the answer for readiness.
-    pub async fn database_answers(&self) -> bool {
-        let look = tokio::time::timeout(LOOK_TIMEOUT, CompanyTx::begin(&self.pool, None, &[])).await;
-        let up = matches!(look, Ok(Ok(_)));
-        self.database_is(up);
-        up
-    }
-
-    /// Notes whether Postgres answers, for readiness and the log.
-    pub(super) fn database_is(&self, up: bool) {
-        if self.database_up.swap(up, Ordering::Relaxed) != up {
-            if up {
-                tracing::info!("the database answers again");
-            } else {
-                tracing::warn!("the database does not answer; deliveries are held until it does");
-            }
-        }
+    /// Work that waits for Postgres outside a lane's own limits, given up when Postgres falls silent.
+    ///
+    /// # Errors
+    /// What the work says, or that Postgres is silent.
+    pub async fn answered<T, E: From<StoreError>>(&self, operation: &'static str, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.pulse.answered(operation, work).await
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Not the decision (that is `settle`). A crash anywhere in here duplicates a delivery and never loses it; the inbox makes the duplicate harmless.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use shared::broker::{DecodeError, Destination, PublishError, QueueName, RawMessage, Receipt, topology};
 use shared::envelope::{Envelope, Kind, Lane};
+use shared::protection::Protection;
 use shared::store::StoreError;
 use shared::store::dead_letters::{self, NewDeadLetter};
 use shared::store::outbox::{self, OutboxMessage};
@@ -15,7 +15,7 @@ use shared::store::records::{self, Attempt};
 use shared::store::tx::{AfterCommit, CompanyTx, Reply};
 use uuid::Uuid;
 
-use super::checkpoint;
+use super::checkpoint::Checkpoint;
 use super::context::Context;
 use super::failure_log::chain;
 use super::handler::Handler;
@@ -33,18 +33,28 @@ const PARK_PAUSE: Duration = Duration::from_secs(1);
 impl<H: Handler> Worker<H> {
     /// After the commit: replies and outbox rows go out, then the acks, then the confirmed rows are deleted.
     pub(super) async fn finish_done(&self, items: Vec<Item<H::Work>>, committed: Committed) {
-        checkpoint::reach(checkpoint::AFTER_COMMIT);
-        let Committed { after, outcomes } = committed;
-        let (published, ()) = join(publish_outbox(&self.context, &after.outbox), send_replies(&self.context, after.replies)).await;
-        checkpoint::reach(checkpoint::AFTER_OUTBOX_PUBLISH);
+        let Committed { mut after, outcomes } = committed;
+        if self.reach_all(Checkpoint::AfterCommit, &items).await.is_err() {
+            // nothing goes out; the rows are left to the relay
+            after = AfterCommit::default();
+        }
+        let (mut published, ()) = join(publish_outbox(&self.context, &after.outbox), send_replies(&self.context, after.replies)).await;
+        if self.reach_all(Checkpoint::AfterOutboxPublish, &items).await.is_err() {
+            // as if no confirm had come: the relay publishes once more
+            published.clear();
+        }
+        let acked = self.reach_all(Checkpoint::BeforeAck, &items).await;
         self.metrics.group.observe(count(items.len()));
         let mut receipts = Vec::with_capacity(items.len());
         for (item, outcome) in items.into_iter().zip(outcomes) {
             self.settled(&item.message, outcome);
             receipts.push(item.message.receipt);
         }
-        checkpoint::reach(checkpoint::BEFORE_ACK);
-        Receipt::ack_all(receipts).await;
+        match acked {
+            Ok(()) => drop(Receipt::ack_all(receipts).await),
+            // an ack that never arrives is a delivery that comes again
+            Err(_) => drop(join_all(receipts.into_iter().map(Receipt::requeue)).await),
+        }
         delete_published(&self.context, &published).await;
     }
 
@@ -138,9 +148,12 @@ impl<H: Handler> Worker<H> {
             self.give_back(vec![message]).await;
             return;
         }
-        checkpoint::reach(checkpoint::AFTER_DELAY_PUBLISH);
+        let reached = self.reach(Checkpoint::AfterDelayPublish, &message).await;
         self.settled(&message, outcome);
-        message.receipt.ack().await;
+        match reached {
+            Ok(()) => message.receipt.ack().await,
+            Err(_) => message.receipt.requeue().await,
+        };
     }
 
     /// Repeats until the broker confirms; false if the process stops or the delivery is no longer ours. While the target is full the delivery stays in
@@ -193,8 +206,8 @@ impl<H: Handler> Worker<H> {
 
     /// Best effort: an attempt without effects is worth a row, not a wait for a database that is away.
     async fn record_alone(&self, attempts: &[Attempt]) {
-        if self.context.database_up.load(Ordering::Relaxed)
-            && let Err(error) = records::insert_attempts_alone(&self.context.pool, attempts).await
+        if self.context.pulse.answers()
+            && let Err(error) = self.context.answered("record an attempt", records::insert_attempts_alone(&self.context.pool, attempts)).await
         {
             tracing::warn!(role = %H::ROLE, cause = %chain(&error), "an attempt was not recorded");
         }
@@ -234,7 +247,7 @@ fn caller_is_gone(envelope: &mut Envelope) {
 /// Writes a dead letter, however long it takes: the message stays in hand, and with it its place in the prefetch. False if the process stops first.
 pub(super) async fn until_parked(context: &Context, letter: &NewDeadLetter, attempts: &[Attempt]) -> bool {
     loop {
-        let Err(error) = park_once(context, letter, attempts).await else {
+        let Err(error) = context.answered("write a dead letter", park_once(context, letter, attempts)).await else {
             context.metrics.parked(&letter.reason);
             return true;
         };
@@ -304,6 +317,9 @@ pub(crate) async fn after_commit(context: &Context, after: AfterCommit) {
 
 /// Publishes rows of the outbox; the ids that the broker confirmed. What is not confirmed stays for the relay.
 pub(super) async fn publish_outbox(context: &Context, messages: &[OutboxMessage]) -> Vec<Uuid> {
+    if Protection::Relay.is_off() && rand::random_bool(0.2) {
+        return Vec::new();
+    }
     let publish = |message: &OutboxMessage| {
         let (id, destination, envelope) = (message.id, Destination::Work(message.queue.clone()), message.envelope());
         async move { context.publisher.publish(&destination, &envelope).await.map(|()| id) }
@@ -330,7 +346,7 @@ async fn send_replies(context: &Context, replies: Vec<Reply>) {
 
 async fn delete_published(context: &Context, ids: &[Uuid]) {
     if !ids.is_empty()
-        && let Err(error) = outbox::delete(&context.pool, ids).await
+        && let Err(error) = context.answered("delete confirmed outbox rows", outbox::delete(&context.pool, ids)).await
     {
         tracing::warn!(rows = ids.len(), cause = %chain(&error), "confirmed outbox rows were not deleted; they are published once more");
     }

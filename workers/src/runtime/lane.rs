@@ -10,12 +10,13 @@ use futures_util::FutureExt as _;
 use prometheus::IntGauge;
 use shared::broker::{Deliveries, Delivery, QueueName, Receipt};
 use shared::envelope::{Envelope, Lane};
+use shared::store::StoreError;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::checkpoint;
+use super::checkpoint::Checkpoint;
 use super::context::Context;
 use super::groups::Groups;
 use super::handler::{Failure, Handler, Prepared, reason};
@@ -174,13 +175,16 @@ impl<H: Handler> Worker<H> {
             self.finish_ended(message, None, Ended::Failed(wrong)).await;
             return None;
         }
-        checkpoint::reach(checkpoint::AFTER_CONSUME);
+        if let Err(failure) = self.reach(Checkpoint::AfterConsume, &message).await {
+            self.finish_ended(message, None, Ended::Failed(failure)).await;
+            return None;
+        }
         let mut holds = 0;
         loop {
             if self.is_late(&message.envelope) {
                 message = self.expire(message, None).await?;
             }
-            let prepared = guarded(self.time_limit(&message.envelope), self.handler.prepare(&message.envelope)).await;
+            let prepared = self.guarded(self.time_limit(&message.envelope), self.handler.prepare(&message.envelope)).await;
             let ended = match prepared {
                 Ok(prepared) => return Some(Item { message, prepared }),
                 Err(ended) => self.blame(ended).await,
@@ -203,10 +207,16 @@ impl<H: Handler> Worker<H> {
         }
     }
 
+    /// As the function of that name; and a silence of Postgres ends it, too, instead of running into the limit.
+    pub(super) async fn guarded<T>(&self, limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Ended> {
+        let answered = self.context.answered("handle a message", async { Ok::<_, StoreError>(guarded(limit, work).await) });
+        answered.await.unwrap_or_else(|silent| Err(Ended::Failed(silent.into())))
+    }
+
     /// Who is to blame for an ending: a timeout while Postgres is silent (it neither answers nor breaks the connection, faults D4) is no attempt.
     pub(super) async fn blame(&self, ended: Ended) -> Ended {
         match ended {
-            Ended::TimedOut if !self.context.database_answers().await => Ended::Failed(Failure::StoreAway { cause: "the database is silent".into() }),
+            Ended::TimedOut if !self.context.pulse.look().await => Ended::Failed(Failure::StoreAway { cause: "the database is silent".into() }),
             ended => ended,
         }
     }
@@ -253,7 +263,7 @@ impl<H: Handler> Worker<H> {
 }
 
 /// Runs a part of a role: its panics and its endless waits become endings like any other.
-pub(super) async fn guarded<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Ended> {
+async fn guarded<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Ended> {
     // a panicking handler leaves nothing behind that is used again: its transaction is rolled back with it
     match tokio::time::timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(Ok(value))) => Ok(value),

@@ -7,6 +7,7 @@ use shared::envelope::{Kind, Lane, Role};
 use shared::telemetry::metrics::{LATENCY_BUCKETS, counter_by, gauge, register};
 
 use super::handler::reason;
+use crate::reconcile_metrics::ReconcileMetrics;
 
 /// What became of one delivery, as counted and as recorded in `attempts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Metrics {
     dead_letters: IntCounterVec,
     pub outbox_depth: IntGauge,
     pub panics: IntCounter,
+    /// What the sweeps of both providers had to repair.
+    pub reconcile: ReconcileMetrics,
 }
 
 impl Metrics {
@@ -88,6 +91,7 @@ impl Metrics {
             )?,
             outbox_depth: gauge(registry, "frontdesk_outbox_depth", "Messages that wait to be published")?,
             panics: shared::telemetry::metrics::counter(registry, "frontdesk_panics_total", "Panics caught in handlers")?,
+            reconcile: ReconcileMetrics::new(registry)?,
         })
     }
 

@@ -2,8 +2,11 @@
 //!
 //! Every worker process runs one; SKIP LOCKED keeps them apart. It never uses a cursor: a row that commits late is not passed over.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use shared::protection::Protection;
 use shared::store::{StoreError, outbox};
 
 use super::context::Context;
@@ -16,7 +19,7 @@ const STALE_AFTER: Duration = Duration::from_secs(2);
 /// Full batches in a row before the next pause: a broker that was away for an hour leaves thousands of rows.
 const BATCHES_MAX: usize = 50;
 
-/// Runs until the process stops; survives every error.
+/// Runs until the process stops; survives every error and every panic.
 pub(super) async fn run(context: Context) {
     let mut failing = false;
     loop {
@@ -24,46 +27,80 @@ pub(super) async fn run(context: Context) {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = context.stop.cancelled() => return,
         }
-        match look(&context).await {
-            Ok(()) => {
-                context.database_is(true);
-                failing = false;
-            }
-            Err(error) => {
+        match survived(look(&context)).await {
+            Looked::Done => failing = false,
+            Looked::Failed(error) => {
                 if error.is_unavailable() {
-                    context.database_is(false);
+                    context.pulse.doubt();
                 }
                 if !failing {
                     tracing::warn!(cause = %chain(&error), "the outbox cannot be relayed");
                 }
                 failing = true;
             }
+            Looked::Panicked => {
+                context.metrics.panics.inc();
+                tracing::error!("relaying the outbox panicked; it begins again");
+            }
         }
     }
 }
 
+/// How a look ended.
+#[derive(Debug)]
+enum Looked {
+    Done,
+    Failed(StoreError),
+    Panicked,
+}
+
+/// What a panic leaves behind is a transaction, which is rolled back with it.
+async fn survived(look: impl Future<Output = Result<(), StoreError>>) -> Looked {
+    match AssertUnwindSafe(look).catch_unwind().await {
+        Ok(Ok(())) => Looked::Done,
+        Ok(Err(error)) => Looked::Failed(error),
+        Err(_) => Looked::Panicked,
+    }
+}
+
 async fn look(context: &Context) -> Result<(), StoreError> {
-    let depth = outbox::depth(&context.pool).await?;
+    let depth = context.answered("count the outbox", outbox::depth(&context.pool)).await?;
     context.metrics.outbox_depth.set(depth);
-    if depth == 0 || !context.publisher.is_ready() {
+    if depth == 0 || Protection::Relay.is_off() {
         return Ok(());
     }
+    let mut left = Vec::new();
     for _ in 0..BATCHES_MAX {
-        let batch = outbox::lock_stale(&context.pool, STALE_AFTER).await?;
-        if batch.unknown > 0 {
-            tracing::error!(rows = batch.unknown, "outbox rows of a kind that this version does not know: they wait for a newer process");
-        }
-        let found = batch.messages.len();
-        let confirmed = publish_outbox(context, &batch.messages).await;
-        let published = confirmed.len();
-        batch.finish(&confirmed).await?;
-        if published > 0 {
-            tracing::info!(rows = published, "outbox rows relayed");
-        }
-        // a refused row would come again at once
-        if published < found || found == 0 {
+        if !context.publisher.is_ready() {
             break;
+        }
+        let batch = context.answered("read stale outbox rows", outbox::lock_stale(&context.pool, STALE_AFTER, &left)).await?;
+        if batch.messages.is_empty() && batch.unknown.is_empty() {
+            break;
+        }
+        let confirmed = publish_outbox(context, &batch.messages).await;
+        left.extend_from_slice(&batch.unknown);
+        // a refused one (its queue is full) is met again in the next look: it does not stand in the way of the others
+        left.extend(batch.messages.iter().map(|message| message.id).filter(|id| !confirmed.contains(id)));
+        if !batch.unknown.is_empty() {
+            tracing::error!(rows = batch.unknown.len(), "outbox rows of a kind that this version does not know: they wait for a newer process");
+        }
+        context.answered("delete relayed outbox rows", batch.finish(&confirmed)).await?;
+        if !confirmed.is_empty() {
+            tracing::info!(rows = confirmed.len(), "outbox rows relayed");
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_and_a_panic_end_a_look_and_nothing_else() {
+        assert!(matches!(survived(async { Ok(()) }).await, Looked::Done));
+        assert!(matches!(survived(async { Err(StoreError::SchemaMissing) }).await, Looked::Failed(StoreError::SchemaMissing)));
+        assert!(matches!(survived(async { if true { panic!("of a row") } else { Ok(()) } }).await, Looked::Panicked));
+    }
 }

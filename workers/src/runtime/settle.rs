@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use shared::broker::{DecodeError, Scale, Tier};
+use shared::protection::Protection;
 
 use super::handler::{Failure, reason};
 
@@ -64,7 +65,8 @@ impl Policy {
     /// The policy at the scale of the broker's tiers.
     #[must_use]
     pub fn scaled(scale: Scale) -> Self {
-        Self { attempts_max: 8, wait_max: scale.apply(Duration::from_secs(3600)), wait_short: scale.apply(Duration::from_secs(60)) }
+        let attempts_max = if Protection::Attempts.is_off() { u32::MAX } else { 8 };
+        Self { attempts_max, wait_max: scale.apply(Duration::from_secs(3600)), wait_short: scale.apply(Duration::from_secs(60)) }
     }
 
     fn wait(&self, age: Duration, attempt: u32) -> Option<Settlement> {
@@ -84,7 +86,7 @@ pub fn settle(ended: &Ended, attempt: u32, age: Duration, policy: &Policy) -> Se
         // never a dead letter for what the database does to us (faults D5)
         Ended::Failed(Failure::Contention { .. } | Failure::StoreAway { .. }) => Settlement::Delay { tier: Tier::FiveSeconds, attempt },
         Ended::Failed(Failure::Retry { .. }) | Ended::Panicked | Ended::TimedOut => {
-            let tier = usize::try_from(attempt).ok().and_then(|attempt| TIERS.get(attempt.saturating_sub(1)));
+            let tier = usize::try_from(attempt).ok().and_then(|attempt| TIERS.get(attempt.saturating_sub(1)).or(TIERS.last()));
             match tier.filter(|_| attempt < policy.attempts_max) {
                 Some(tier) => Settlement::Delay { tier: *tier, attempt: attempt + 1 },
                 None => Settlement::Park { reason: reason::ATTEMPTS_EXHAUSTED, detail: ended.class().to_owned() },

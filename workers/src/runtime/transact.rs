@@ -8,9 +8,9 @@ use shared::envelope::Envelope;
 use shared::store::tx::{AfterCommit, CompanyTx};
 use shared::store::{inbox, records};
 
-use super::checkpoint;
+use super::checkpoint::Checkpoint;
 use super::handler::{Failure, Handler};
-use super::lane::{HOLDS_MAX, Held, Item, Worker, company_of, guarded, locks_of};
+use super::lane::{HOLDS_MAX, Held, Item, Worker, company_of, locks_of};
 use super::metrics::Outcome;
 use super::settle::Ended;
 
@@ -63,7 +63,7 @@ impl<H: Handler> Worker<H> {
         let (mut contentions, mut holds) = (0, 0);
         loop {
             let limit = items.first().map_or(Duration::ZERO, |item| self.time_limit(&item.message.envelope));
-            let ended = match guarded(limit, self.transaction(items)).await {
+            let ended = match self.guarded(limit, self.transaction(items)).await {
                 Ok(committed) => return Ok(committed),
                 Err(ended) => self.blame(ended).await,
             };
@@ -108,7 +108,7 @@ impl<H: Handler> Worker<H> {
         self.handler.handle_group(&mut tx, &group).await?;
         let attempts: Vec<_> = items.iter().zip(&outcomes).map(|(item, outcome)| self.attempt(&item.message, company_id, *outcome, None)).collect();
         records::insert_attempts(&mut tx, &attempts).await?;
-        checkpoint::reach(checkpoint::BEFORE_COMMIT);
+        self.reach_all(Checkpoint::BeforeCommit, items).await?;
         let after = tx.commit().await?;
         Ok(Committed { after, outcomes })
     }

@@ -1,11 +1,11 @@
 //! One connection for all queues that a process consumes, reopened whenever it is lost.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures_util::StreamExt;
 use lapin::{Connection, Event};
-use prometheus::{IntCounter, Opts, Registry};
-use tokio::sync::watch;
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -29,7 +29,74 @@ struct Inner {
     links: Links,
     stop: CancellationToken,
     stopped: CancellationToken,
+    given_up: Arc<GivenUp>,
     connects: IntCounter,
+    restarts: IntCounterVec,
+}
+
+/// The connection that somebody found useless though it stands.
+#[derive(Default)]
+struct GivenUp {
+    which: Mutex<Weak<Connection>>,
+    changed: Notify,
+}
+
+impl GivenUp {
+    fn is(&self, connection: &Arc<Connection>) -> bool {
+        Weak::ptr_eq(&self.which.lock().unwrap_or_else(PoisonError::into_inner), &Arc::downgrade(connection))
+    }
+}
+
+/// What a consumer's task holds of its connection: not the connection itself, which ends with its last owner.
+pub(in crate::broker) struct Hold {
+    pub(in crate::broker) links: Links,
+    given_up: Arc<GivenUp>,
+    restarts: IntCounterVec,
+}
+
+impl Hold {
+    /// This connection answers nobody though it stands: it is closed, and another one opened. A newer one is not touched.
+    pub(in crate::broker) fn give_up(&self, connection: &Arc<Connection>) {
+        *self.given_up.which.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(connection);
+        self.given_up.changed.notify_one();
+    }
+
+    /// Counts that the intake of a queue began anew.
+    pub(in crate::broker) fn restarted(&self, queue: &QueueName, why: Restart) {
+        self.restarts.with_label_values(&[queue.as_str(), why.name()]).inc();
+    }
+}
+
+/// Why the intake of a queue began anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::broker) enum Restart {
+    /// The stream failed: channel or connection is gone.
+    Broken,
+    /// The stream ended: the queue was deleted, or lost its leader.
+    Cancelled,
+    /// The broker does not let us consume.
+    Refused,
+    /// The broker does not answer on this connection.
+    Unanswered,
+    /// Messages wait, and none comes: another channel is tried.
+    Deaf,
+    /// Another channel did not help: another connection is tried.
+    StillDeaf,
+}
+
+impl Restart {
+    const ALL: [Self; 6] = [Self::Broken, Self::Cancelled, Self::Refused, Self::Unanswered, Self::Deaf, Self::StillDeaf];
+
+    pub(in crate::broker) const fn name(self) -> &'static str {
+        match self {
+            Self::Broken => "broken",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+            Self::Unanswered => "unanswered",
+            Self::Deaf => "deaf",
+            Self::StillDeaf => "still_deaf",
+        }
+    }
 }
 
 impl Drop for Inner {
@@ -45,10 +112,21 @@ impl ConsumingConnection {
         let (sender, links) = watch::channel(None);
         let opts = Opts::new("frontdesk_consuming_connects_total", "Consuming connections opened").const_label("connection", &connection_name);
         let connects = IntCounter::with_opts(opts).expect("name, help and label name are fixed and well formed");
-        let inner = Inner { links, stop: CancellationToken::new(), stopped: CancellationToken::new(), connects: connects.clone() };
+        let opts =
+            Opts::new("frontdesk_consumer_restarts_total", "Times that the intake of a queue began anew, by cause").const_label("connection", &connection_name);
+        let restarts = IntCounterVec::new(opts, &["queue", "reason"]).expect("name, help and label names are fixed and well formed");
+        let given_up = Arc::new(GivenUp::default());
+        let inner = Inner {
+            links,
+            stop: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+            given_up: Arc::clone(&given_up),
+            connects: connects.clone(),
+            restarts,
+        };
         let (stop, stopped) = (inner.stop.clone(), inner.stopped.clone());
         drop(tokio::spawn(async move {
-            supervise(&amqp_url, &connection_name, &sender, &connects, &stop).await;
+            supervise(&amqp_url, &connection_name, &sender, &connects, &given_up, &stop).await;
             stopped.cancel();
         }));
         Self(Arc::new(inner))
@@ -57,6 +135,9 @@ impl ConsumingConnection {
     /// Consumes a queue on a channel of its own.
     #[must_use]
     pub fn consume(&self, queue: QueueName, prefetch: u16) -> (Consumer, Deliveries) {
+        for why in Restart::ALL {
+            let _ = self.0.restarts.with_label_values(&[queue.as_str(), why.name()]);
+        }
         Consumer::on(self, queue, prefetch)
     }
 
@@ -71,7 +152,8 @@ impl ConsumingConnection {
     /// # Errors
     /// A consuming connection of the same name is registered already.
     pub fn register_metrics(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        registry.register(Box::new(self.0.connects.clone()))
+        registry.register(Box::new(self.0.connects.clone()))?;
+        registry.register(Box::new(self.0.restarts.clone()))
     }
 
     /// Closes the connection; what is not acked by now is delivered again, to somebody else.
@@ -80,12 +162,19 @@ impl ConsumingConnection {
         self.0.stopped.cancelled().await;
     }
 
-    pub(in crate::broker) fn links(&self) -> Links {
-        self.0.links.clone()
+    pub(in crate::broker) fn hold(&self) -> Hold {
+        Hold { links: self.0.links.clone(), given_up: Arc::clone(&self.0.given_up), restarts: self.0.restarts.clone() }
     }
 }
 
-async fn supervise(amqp_url: &str, name: &str, links: &watch::Sender<Option<Arc<Connection>>>, connects: &IntCounter, stop: &CancellationToken) {
+async fn supervise(
+    amqp_url: &str,
+    name: &str,
+    links: &watch::Sender<Option<Arc<Connection>>>,
+    connects: &IntCounter,
+    given_up: &GivenUp,
+    stop: &CancellationToken,
+) {
     let mut pace = Pace::new();
     let mut failures = 0_u32;
     while !stop.is_cancelled() {
@@ -101,7 +190,7 @@ async fn supervise(amqp_url: &str, name: &str, links: &watch::Sender<Option<Arc<
                 info!(connection.name = %name, "consuming connection is open");
                 let connection = Arc::new(connection);
                 links.send_replace(Some(Arc::clone(&connection)));
-                until_lost(&connection, stop).await;
+                until_lost(&connection, given_up, stop).await;
                 links.send_replace(None);
                 if !stop.is_cancelled() {
                     warn!(connection.name = %name, "consuming connection is lost");
@@ -123,11 +212,14 @@ async fn supervise(amqp_url: &str, name: &str, links: &watch::Sender<Option<Arc<
     }
 }
 
-async fn until_lost(connection: &Connection, stop: &CancellationToken) {
+async fn until_lost(connection: &Arc<Connection>, given_up: &GivenUp, stop: &CancellationToken) {
     let mut events = std::pin::pin!(connection.events_listener());
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
+            () = given_up.changed.notified() => if given_up.is(connection) {
+                return;
+            },
             event = events.next() => if matches!(event, Some(Event::Error(_)) | None) && !connection.status().connected() {
                 return;
             },

@@ -13,6 +13,8 @@ use crate::broker::raw::{RawMessage, whole_number};
 use crate::broker::topology::QueueName;
 use crate::envelope::Envelope;
 
+use super::Shared;
+
 /// A channel that stays open as long as one of its deliveries is unsettled.
 pub(super) struct Intake {
     pub(super) channel: Channel,
@@ -41,7 +43,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(intake: &Arc<Intake>, delivery: lapin::message::Delivery) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, intake: &Arc<Intake>, delivery: lapin::message::Delivery) -> Self {
         let counted = delivery.properties.headers().as_ref().and_then(|headers| headers.inner().get("x-delivery-count")).and_then(count);
         let raw = RawMessage::received(delivery.properties, delivery.data);
         Self {
@@ -52,7 +54,7 @@ impl Delivery {
             delivered_at: Instant::now(),
             envelope: decode(&raw),
             raw,
-            receipt: Receipt { acker: delivery.acker, intake: Arc::clone(intake), settled: false },
+            receipt: Receipt { acker: delivery.acker, intake: Arc::clone(intake), settled: false, _in_hand: InHand::begin(shared) },
         }
     }
 
@@ -83,6 +85,23 @@ pub struct Receipt {
     acker: Acker,
     intake: Arc<Intake>,
     settled: bool,
+    _in_hand: InHand,
+}
+
+/// Counts a delivery as in hand as long as it lives: a consumer with all it may hold is busy, not deaf.
+struct InHand(Arc<Shared>);
+
+impl InHand {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.in_hand.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.in_hand.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Receipt {
