@@ -1,6 +1,8 @@
 //! What frontdesk knows about bookings, calls and time, as pure functions: no SQL, no AMQP, no HTTP, no clock.
 
 pub mod booking_chain;
+pub mod call;
+pub mod intent_state;
 pub mod local_time;
 pub mod phone;
 pub mod provenance;

@@ -2,27 +2,31 @@
 //!
 //! Echoes are recognised by intent, never by time or by the row's origin (architecture section 8). Not here: parsing, consuming, calling Cal.com.
 
+mod own_changes;
+mod second_bookings;
 mod together;
 
 use chrono::{DateTime, Duration, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
-use shared::domain::booking_chain::{Fact, Happening};
+use shared::domain::booking_chain::{BookingState, Fact, Happening, Rank};
 use shared::domain::phone::E164;
 use shared::domain::provenance::{Actor, Channel, Provenance};
-use shared::envelope::{Kind, Lane, MessageId};
+use shared::envelope::Lane;
+use shared::protection::Protection;
 use shared::store::appointments::{self, Appointment, NewAppointment};
 use shared::store::chains::{self, ChainKey, Loaded};
 use shared::store::customers::{self, CustomerHint};
-use shared::store::intents::{self, Intent, IntentState, NewIntent, Op};
-use shared::store::outbox::OutboxMessage;
+use shared::store::intents::{self, NewIntent, Op};
 use shared::store::reviews::{self, Finding};
+use shared::store::services;
 use shared::store::tx::{CompanyTx, uid_lock};
-use shared::store::{function_calls, services};
 use uuid::Uuid;
 
-use crate::answers;
 use crate::runtime::handler::{Failure, reason};
+use own_changes::{confirm, matching_intent, provenance_of};
+pub use own_changes::{finish_function, release_next, ring};
+use second_bookings::Bearer;
 pub use together::apply_all;
 
 /// How long the end of an unknown booking waits for the outcome of a create of ours at the same time: its answer, and the looks for it, come within this. Later it
@@ -90,6 +94,11 @@ impl Heard {
     }
 }
 
+/// The order of finality of the fold.
+fn rank() -> Rank {
+    if Protection::Rank.is_off() { |state| u8::from(state != BookingState::Pending) } else { BookingState::rank }
+}
+
 /// The hash of a fact's content: equal for the same fact however it is told.
 #[must_use]
 pub fn fact_hash(happening: Happening, uid: &str, starts_at: DateTime<Utc>, ends_at: DateTime<Utc>, sequence: i32) -> String {
@@ -113,19 +122,19 @@ pub async fn apply(tx: &mut CompanyTx, heard: &Heard) -> Result<Option<Appointme
     if heard.one_seat && loaded.appointment.is_some() && !one_seat(tx, heard, &loaded).await? {
         return Ok(loaded.appointment);
     }
+    if let Some(bearer) = Bearer::of(&loaded, heard) {
+        match bearer {
+            // one wish is one booking: the first stays what it is
+            Bearer::Double(wish) => return second_bookings::take_over(tx, heard, &loaded, wish).await.map(Some),
+            Bearer::Stranger => loaded = Loaded { staff_id: loaded.staff_id, ..Loaded::default() },
+        }
+    }
     let intent = matching_intent(&loaded.intents, heard);
     let provenance = intent.map_or_else(|| heard.external.clone(), |intent| provenance_of(intent, heard));
-    if intent.is_some_and(|intent| is_second_booking(intent, fact)) {
-        // one wish is one booking: the first stays what it is, and a human ends the other
-        if let Some(appointment) = &loaded.appointment {
-            review(tx, "second_booking", appointment, &fact.uid).await?;
-        }
-        return Ok(loaded.appointment);
-    }
     let mut chain = loaded.chain.clone();
     // what the caller said, not what we wrote into Cal.com's mail for it
     let said = intent.filter(|intent| intent.op == Op::Cancel).map(|intent| Fact { reason: intent.reason.clone(), ..fact.clone() });
-    let mut folded = chain.fold(said.as_ref().unwrap_or(fact), &provenance);
+    let mut folded = chain.fold_by(rank(), said.as_ref().unwrap_or(fact), &provenance);
     // the joined chain's history is no sum of two histories
     folded.rewritten |= several;
     let Some(current) = &loaded.appointment else {
@@ -214,98 +223,6 @@ async fn one_seat(tx: &mut CompanyTx, heard: &Heard, loaded: &Loaded) -> Result<
         look(tx, heard, appointment).await?;
     }
     Ok(says_that_it_exists)
-}
-
-/// Our intent behind a fact: by identity of what was asked, never by time. A settled one still explains its late echo.
-fn matching_intent<'a>(intents: &'a [Intent], heard: &Heard) -> Option<&'a Intent> {
-    let fact = &heard.fact;
-    if let Some(id) = heard.intent_id {
-        return intents.iter().find(|intent| intent.id == id);
-    }
-    // what was never sent, or was refused, is not behind anything that happened in Cal.com
-    intents.iter().filter(|intent| intent.may_have_happened()).find(|intent| match (intent.op, fact.happening) {
-        (Op::Create, Happening::Accepted | Happening::Requested) => {
-            heard.token == Some(intent.token)
-                && fact.predecessor.is_none()
-                && intent.starts_at == Some(fact.starts_at)
-                && (fact.event_type_id.is_none() || intent.event_type_id == fact.event_type_id)
-        }
-        (Op::Reschedule, Happening::Accepted | Happening::Requested) => {
-            intent.uid.is_some()
-                && (intent.uid.as_deref() == fact.predecessor.as_ref().map(|predecessor| predecessor.uid.as_str()))
-                && intent.starts_at == Some(fact.starts_at)
-        }
-        (Op::Cancel, Happening::Cancelled) => intent.uid.as_deref() == Some(fact.uid.as_str()),
-        _ => false,
-    })
-}
-
-/// A booking with the token of a wish that has its booking already: a double of ours (architecture section 8, 3).
-fn is_second_booking(intent: &Intent, fact: &Fact) -> bool {
-    intent.op == Op::Create && intent.state == IntentState::Confirmed && intent.uid.as_deref().is_some_and(|uid| uid != fact.uid) && fact.happening.opens()
-}
-
-/// The provenance of a change that we asked for: the wish's, with the wish's time, so that echo and answer write the same.
-fn provenance_of(intent: &Intent, heard: &Heard) -> Provenance {
-    Provenance {
-        actor: Actor::parse(&intent.actor).unwrap_or(Actor::Unknown),
-        channel: Channel::parse(&intent.channel).unwrap_or(Channel::Unknown),
-        call_id: intent.call_id,
-        user_id: intent.user_id,
-        intent_id: Some(intent.id),
-        message_id: heard.external.message_id.clone(),
-        occurred_at: intent.created_at,
-    }
-}
-
-/// The intent is fulfilled: settle it, give the caller the answer, let the next one go.
-async fn confirm(tx: &mut CompanyTx, intent: &Intent, appointment: &Appointment, fact: &Fact, heard: &Heard) -> Result<(), Failure> {
-    let uid = if intent.op == Op::Create { Some(fact.uid.as_str()) } else { None };
-    if !intents::settle(tx, intent.id, true, uid, None).await? {
-        return Ok(());
-    }
-    if intent.state == IntentState::Failed {
-        review(tx, "confirmed_after_failure", appointment, &fact.uid).await?;
-    }
-    let answer = match intent.op {
-        Op::Create => answers::booked(appointment),
-        Op::Reschedule => answers::rescheduled(appointment),
-        Op::Cancel => answers::cancelled(appointment),
-        Op::Look => return Ok(()),
-    };
-    finish_function(tx, intent, true, &answer, Some(appointment)).await?;
-    release_next(tx, appointment.id, heard.received_at, intent.traceparent.as_deref()).await
-}
-
-/// Makes the wish's answer final. A caller who heard only the fallback sentence, and whose wish failed, is called back.
-///
-/// # Errors
-/// Only what the store says.
-pub async fn finish_function(tx: &mut CompanyTx, intent: &Intent, success: bool, answer: &Value, appointment: Option<&Appointment>) -> Result<(), Failure> {
-    let Some(function_call_id) = intent.function_call_id else { return Ok(()) };
-    let finished = function_calls::finish(tx, function_call_id, success, answer, appointment.map(|appointment| (appointment.id, appointment.revision))).await?;
-    if finished.is_some_and(|finished| finished.told.as_deref() == Some("missed")) {
-        crate::calls::told_too_late(tx, intent.call_id, Some(intent.appointment_id), success).await?;
-    }
-    Ok(())
-}
-
-/// Makes the appointment's next waiting intent due and rings calcom-sync.
-///
-/// # Errors
-/// Only what the store says.
-pub async fn release_next(tx: &mut CompanyTx, appointment_id: Uuid, now: DateTime<Utc>, traceparent: Option<&str>) -> Result<(), Failure> {
-    if let Some(next) = intents::release_next(tx, appointment_id).await? {
-        ring(tx, next, now, traceparent);
-    }
-    Ok(())
-}
-
-/// The doorbell of calcom-sync: an intent is due. Losing it costs a poll interval.
-pub fn ring(tx: &mut CompanyTx, intent_id: Uuid, now: DateTime<Utc>, traceparent: Option<&str>) {
-    let body = json!({ "intent_id": intent_id }).to_string();
-    let message_id = MessageId::of_own("intent.due", Uuid::now_v7().as_bytes());
-    tx.publish(OutboxMessage::new(message_id, Kind::IntentDue, now, body.into()).traced(traceparent));
 }
 
 async fn account(tx: &mut CompanyTx, heard: &Heard, loaded: &Loaded) -> Result<Uuid, Failure> {

@@ -25,6 +25,7 @@ const PLACEHOLDER_EMAIL_HOSTS: [&str; 2] = ["@sms.cal.com", crate::calcom_sync::
 pub async fn prepare(pool: &PgPool, envelope: &Envelope) -> Result<Prepared<Heard>, Failure> {
     let endpoint = tenants::endpoint(envelope)?;
     let event = CalcomEvent::parse(&envelope.body).map_err(|error| Failure::park(reason::POISON, error.to_string()))?;
+    tracing::debug!(message.id = %envelope.message_id, attendees = ?event.payload.attendees, "a webhook about a booking is read");
     let mut heard = heard(&event, envelope)?;
     let company_id = match event.payload.event_type_id {
         Some(event_type_id) => {
@@ -143,13 +144,18 @@ fn actor(happening: Happening, booking: &CalcomBooking) -> Actor {
     }
 }
 
+/// Whether Cal.com or we made the address up.
+pub fn is_placeholder_email(email: &str) -> bool {
+    PLACEHOLDER_EMAIL_HOSTS.iter().any(|host| email.ends_with(host))
+}
+
 /// The first attendee; an address that Cal.com or we made up is none.
 fn booker(booking: &CalcomBooking) -> Booker {
     let attendee = booking.attendees.first();
     let email = attendee.and_then(|attendee| attendee.email.as_ref()).map(|email| email.expose().clone());
     Booker {
         name: attendee.and_then(|attendee| attendee.name.as_ref()).map(|name| name.expose().clone()),
-        email: email.filter(|email| !PLACEHOLDER_EMAIL_HOSTS.iter().any(|host| email.ends_with(host))),
+        email: email.filter(|email| !is_placeholder_email(email)),
         phone: booking.attendee_phone().and_then(|phone| E164::normalise(phone.expose(), "DE")),
     }
 }

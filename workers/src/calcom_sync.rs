@@ -2,11 +2,15 @@
 //!
 //! Two-phase work: transaction 1 marks an intent as sent, then the call, transaction 2 records the result. A crash in between leaves `sent` with an expired
 //! lease, and whoever takes it up searches before it repeats (architecture section 8). Map: `dispatch` leases due intents · `plan` (pure) says what to do
-//! with one · `carry_out` does it · `verdict` (pure) says what an error means.
+//! with one · `carry_out` does it · `spending` makes its requests, each for a token of the budget · `verdict` (pure) says what an answer means.
+//! `sweep` reads what nobody told.
 
+mod budget_metrics;
 mod carry_out;
 mod dispatch;
 mod plan;
+mod spending;
+pub mod sweep;
 mod verdict;
 
 use std::sync::Arc;

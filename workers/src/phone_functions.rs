@@ -59,6 +59,7 @@ pub async fn prepare(pool: &PgPool, envelope: &Envelope) -> Result<Prepared<Func
         let call = &function.call;
         let number = call.our_number().map(|number| number.expose().clone());
         let company = call.metadata_text("company_id").and_then(|text| text.parse::<Uuid>().ok());
+        tracing::debug!(message.id = %envelope.message_id, caller = ?call.caller_number(), "a function call is read");
         let caller = call.caller_number().and_then(|number| E164::parse(number.expose()));
         (number, call.agent_id.clone(), company, read(&function, caller, &envelope.message_id)?)
     };

@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::telemetry::Masked;
 use crate::wire::lenient;
 
+/// Fields of booking forms that hold a phone number, as in the webhooks (`wire::calcom`).
+const PHONE_ANSWERS: [&str; 6] = ["attendeePhoneNumber", "phone", "telefon", "telefonnummer", "phoneNumber", "smsReminderNumber"];
+
 /// A booking as Cal.com holds it.
 #[derive(Clone)]
 pub struct Booking {
@@ -28,6 +31,8 @@ pub struct Booking {
     /// May be missing in create answers of some editions: then fetch by GET (incident 20).
     pub hosts: Vec<Host>,
     pub attendees: Vec<BookingAttendee>,
+    /// From the booking form, where the attendee has none.
+    pub answered_phone: Option<Masked<String>>,
     pub metadata: BTreeMap<String, String>,
     pub location: Option<Masked<String>>,
     pub cancellation_reason: Option<Masked<String>>,
@@ -100,6 +105,8 @@ pub struct EventType {
     pub length_options_min: Vec<i64>,
     pub scheduling_type: Option<String>,
     pub seats_per_time_slot: Option<i64>,
+    /// Every booking that the host does not make awaits the host's word (policy `always`; the policy by notice time does not say it of all).
+    pub always_asks_host: bool,
     /// Required fields of the booking form, by slug.
     pub required_fields: Vec<String>,
 }
@@ -134,8 +141,9 @@ fn list<T>(value: &Value, name: &str, read: impl Fn(&Value) -> T) -> Vec<T> {
 }
 
 impl Booking {
-    /// `None` without uid or start.
-    pub(super) fn from_value(value: &Value) -> Option<Self> {
+    /// Reads a booking; `None` without uid or start.
+    #[must_use]
+    pub fn from_value(value: &Value) -> Option<Self> {
         let start = instant(value, "start").or_else(|| instant(value, "startTime"))?;
         let duration_min = whole(value, "duration");
         let end = instant(value, "end").or_else(|| instant(value, "endTime"));
@@ -151,6 +159,7 @@ impl Booking {
             event_type_id: whole(value, "eventTypeId").or_else(|| value.get("eventType").and_then(|event_type| whole(event_type, "id"))),
             hosts: list(value, "hosts", Host::from_value),
             attendees: list(value, "attendees", BookingAttendee::from_value),
+            answered_phone: value.get("bookingFieldsResponses").and_then(|answers| PHONE_ANSWERS.iter().find_map(|name| masked(answers, name))),
             metadata: value.get("metadata").and_then(lenient::texts_of).unwrap_or_default(),
             location: masked(value, "location"),
             cancellation_reason: masked(value, "cancellationReason"),
@@ -191,6 +200,7 @@ impl Booking {
             event_type_id: None,
             hosts: Vec::new(),
             attendees: Vec::new(),
+            answered_phone: None,
             metadata: BTreeMap::new(),
             location: None,
             cancellation_reason: None,
@@ -291,6 +301,7 @@ impl EventType {
             length_options_min: list(value, "lengthInMinutesOptions", lenient::whole_of).into_iter().flatten().collect(),
             scheduling_type: text(value, "schedulingType"),
             seats_per_time_slot: value.get("seats").and_then(|seats| whole(seats, "seatsPerTimeSlot")).or_else(|| whole(value, "seatsPerTimeSlot")),
+            always_asks_host: value.get("confirmationPolicy").and_then(|policy| text(policy, "type")).as_deref() == Some("always"),
             required_fields: list(value, "bookingFields", required).into_iter().flatten().collect(),
         })
     }

@@ -49,11 +49,13 @@ pub enum Class {
     NotSent,
     /// A success or redirect that cannot be one, to a request without effect.
     UnexpectedAnswer,
+    /// Our own budget of the credential had no token for it: certainly not sent. Ask again after `wait`.
+    Withheld { wait: Duration },
 }
 
 impl Class {
     /// Every name, for metrics that start at zero.
-    pub const NAMES: [&'static str; 16] = [
+    pub const NAMES: [&'static str; 17] = [
         "slot_taken",
         "conflict",
         "out_of_bounds",
@@ -70,6 +72,7 @@ impl Class {
         "unknown_outcome",
         "not_sent",
         "unexpected_answer",
+        "withheld",
     ];
 
     #[must_use]
@@ -91,6 +94,7 @@ impl Class {
             Self::UnknownOutcome => "unknown_outcome",
             Self::NotSent => "not_sent",
             Self::UnexpectedAnswer => "unexpected_answer",
+            Self::Withheld { .. } => "withheld",
         }
     }
 }
@@ -148,6 +152,8 @@ pub enum CalcomError {
     Unsendable { operation: &'static str, what: &'static str },
     #[error("Cal.com answered {operation} with something else than expected: {what} (status {status}, request {request_id})")]
     UnexpectedAnswer { operation: &'static str, what: &'static str, status: u16, request_id: RequestId },
+    #[error("a request was not sent to Cal.com: the credential's budget is spent")]
+    Withheld { wait: Duration },
     #[error("the HTTP client for Cal.com cannot be built")]
     Client(#[source] reqwest::Error),
 }
@@ -162,6 +168,7 @@ impl CalcomError {
             Self::NotSent { .. } | Self::Client(_) => Class::NotSent,
             Self::Unsendable { .. } => Class::InvalidRequest,
             Self::UnexpectedAnswer { .. } => Class::UnexpectedAnswer,
+            Self::Withheld { wait } => Class::Withheld { wait: *wait },
         }
     }
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use history::Modification;
-pub use marks::{Attendance, Mark, Marks, Newness, Reason};
+pub use marks::{Attendance, Hosting, Mark, Marks, Newness, Reason};
 
 use super::provenance::{Actor, AuditGroup, Channel, Provenance, Stamp, cancellation_reason};
 
@@ -59,6 +59,13 @@ impl BookingState {
         }
     }
 
+    /// The state of that literal.
+    #[must_use]
+    pub fn parse(literal: &str) -> Option<Self> {
+        let all = [Self::Pending, Self::Accepted, Self::RescheduleRequested, Self::Superseded, Self::Rejected, Self::Cancelled];
+        all.into_iter().find(|state| state.literal() == literal)
+    }
+
     fn raise(&mut self, to: Self, rank: Rank) {
         if rank(to) > rank(*self) {
             *self = to;
@@ -96,6 +103,8 @@ pub struct Booking {
 pub enum Happening {
     Requested,
     Accepted,
+    /// It was there, and is over: a sweep finds it ended and cannot tell whether it had been accepted. What ended it is a fact of its own.
+    Existed,
     Cancelled,
     RescheduleRequested,
     Rejected,
@@ -108,7 +117,7 @@ impl Happening {
     /// It says that the booking exists; everything else is said of one that does.
     #[must_use]
     pub const fn opens(self) -> bool {
-        matches!(self, Self::Requested | Self::Accepted)
+        matches!(self, Self::Requested | Self::Accepted | Self::Existed)
     }
 
     /// It says nothing of times.
@@ -119,7 +128,8 @@ impl Happening {
 
     const fn state(self) -> Option<BookingState> {
         match self {
-            Self::Requested => Some(BookingState::Pending),
+            // the least that can be said of one that was there
+            Self::Requested | Self::Existed => Some(BookingState::Pending),
             Self::Accepted => Some(BookingState::Accepted),
             Self::Cancelled => Some(BookingState::Cancelled),
             Self::RescheduleRequested => Some(BookingState::RescheduleRequested),
@@ -302,6 +312,14 @@ impl Chain {
         })
     }
 
+    /// Who booked it and how, if the chain reaches back to the booking and somebody told of it.
+    #[must_use]
+    pub fn booked(&self) -> Option<Stamp> {
+        let head = self.head()?;
+        let root = self.before(head).last().copied().unwrap_or(head);
+        root.opened().filter(|_| root.predecessor_uid.is_none())
+    }
+
     /// The uids that led to this one, nearest first; bounded by their number, so a circle ends.
     fn before(&self, head: &Booking) -> Vec<&Booking> {
         let next = |booking: &Booking| booking.predecessor_uid.as_deref().and_then(|uid| self.booking(uid));
@@ -363,10 +381,10 @@ impl Booking {
             self.provider_updated_at = told.updated_at;
             self.fact_hash.clone_from(&told.hash);
         }
-        // what is absent never overwrites what is stored
-        if fact.host_user_id.is_some() && Some(&told) > self.marks.host.as_ref() {
-            self.host_user_id = fact.host_user_id;
-            self.marks.host = Some(told);
+        // The host changes without the times, and no event tells of it in public editions (calcom reference 2.12): only a look sees it, which knows when the row
+        // last changed, and no sequence. So here the moment decides that a fact is about, which both kinds of facts have; what is absent overwrites nothing.
+        if let Some(host) = fact.host_user_id {
+            self.host_user_id = self.marks.hear_host(host, fact.told_at, fact.provider_updated_at);
         }
         // of a uid these never change; whichever is told first is the same
         self.event_type_id = fact.event_type_id.or(self.event_type_id);
@@ -379,14 +397,16 @@ impl Booking {
         let marks = &mut self.marks;
         let told = Mark::of(provenance, fact.reason.as_deref());
         match fact.happening {
-            Happening::Requested | Happening::Accepted => {
+            Happening::Requested | Happening::Accepted | Happening::Existed => {
                 // why it was moved is not kept: Cal.com tells it in two places, by halves (calcom reference 2.3)
                 marks::hear(&mut marks.opened, Mark { reason: None, ..told });
-                if fact.happening == Happening::Requested {
-                    self.requested_at = earlier(self.requested_at);
-                } else {
-                    self.accepted_at = earlier(self.accepted_at);
-                    marks::hear(&mut marks.accepted, host_accepted(fact, provenance));
+                match fact.happening {
+                    Happening::Requested => self.requested_at = earlier(self.requested_at),
+                    Happening::Accepted => {
+                        self.accepted_at = earlier(self.accepted_at);
+                        marks::hear(&mut marks.accepted, host_accepted(fact, provenance));
+                    }
+                    _ => {}
                 }
             }
             Happening::Cancelled => marks::hear(&mut marks.cancelled, told),

@@ -10,7 +10,8 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use crate::domain::booking_chain::{Chain, Folded, Modification, Projection};
-use crate::domain::provenance::{AuditGroup, Provenance, Stamp};
+use crate::domain::provenance::{AuditGroup, Channel, Provenance, Stamp};
+use crate::protection::Protection;
 use crate::store::tx::CompanyTx;
 use crate::store::{StoreError, failed};
 
@@ -102,7 +103,8 @@ impl NewAppointment {
     }
 }
 
-/// Puts the chain's word into the row: times, state, and the reschedule and cancellation groups. The booking group is never touched again.
+/// Puts the chain's word into the row: times, state, and the reschedule and cancellation groups. The booking group is not touched again, but for a booking that
+/// a sweep found ([`apply`]).
 fn project(appointment: &mut Appointment, projection: &Projection) {
     projection.status.clone_into(&mut appointment.status);
     appointment.calcom_uid = Some(projection.head_uid.clone());
@@ -212,6 +214,13 @@ pub async fn apply(
     if let Some(projection) = chain.projection() {
         project(&mut appointment, &projection);
     }
+    // a sweep found it, and now its late webhook tells how it was booked
+    if appointment.booking_source.as_deref() == Some(Channel::Reconciled.booking_source())
+        && let Some(stamp) = chain.booked().filter(|stamp| stamp.source != Channel::Reconciled.booking_source())
+    {
+        appointment.created_by = Some(stamp.by);
+        appointment.booking_source = Some(stamp.source);
+    }
     appointment.staff_id = staff_id.or(appointment.staff_id);
     appointment.revision = current.revision + 1;
     let bookings = booking_rows(chain, folded, &appointment, provider_account_id);
@@ -289,6 +298,9 @@ fn modification_rows(modifications: &[Modification], appointment: &Appointment) 
             row["company_id"] = json!(appointment.company_id);
             row["appointment_id"] = json!(appointment.id);
             row["customer_id"] = json!(appointment.customer_id);
+            if Protection::Call.is_off() {
+                row["call_id"] = Value::Null;
+            }
             row
         })
         .collect()
@@ -391,7 +403,8 @@ const UPDATE: &str = with_details!(
         ends_at = n.ends_at, calcom_uid = n.calcom_uid, revision = n.revision, rescheduled_count = n.rescheduled_count, rescheduled_at = n.rescheduled_at,
         rescheduled_by = n.rescheduled_by, rescheduled_by_user_id = n.rescheduled_by_user_id, reschedule_source = n.reschedule_source,
         previous_starts_at = n.previous_starts_at, cancelled_at = n.cancelled_at, cancelled_by = n.cancelled_by, cancelled_by_user_id = n.cancelled_by_user_id,
-        cancellation_source = n.cancellation_source, cancellation_reason = n.cancellation_reason, updated_at = now()
+        cancellation_source = n.cancellation_source, cancellation_reason = n.cancellation_reason, created_by = n.created_by, booking_source = n.booking_source,
+        updated_at = now()
     FROM (SELECT * FROM input) n WHERE a.company_id = n.company_id AND a.id = n.id AND a.revision = $2"
 );
 

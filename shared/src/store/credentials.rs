@@ -87,7 +87,7 @@ pub async fn add(pool: &PgPool, keyring: &Keyring, new: &NewCredential<'_>) -> R
 pub async fn rotate(pool: &PgPool, keyring: &Keyring, id: Uuid, api_key: &SecretString) -> Result<bool, StoreError> {
     let sealed = keyring.seal(&row_text(id), api_key).map_err(StoreError::Secret)?;
     let done = sqlx::query(
-        "UPDATE credentials SET key_id = $2, nonce = $3, ciphertext = $4, blocked_until = NULL, failures_in_a_row = 0 WHERE id = $1 AND disabled_at IS NULL",
+        "UPDATE credentials SET key_id = $2, nonce = $3, ciphertext = $4, blocked_until = NULL, failures_in_a_row = 0, probe_at = NULL, probing = false, probes_failed = 0 WHERE id = $1 AND disabled_at IS NULL",
     )
     .bind(id)
     .bind(&sealed.key_id)

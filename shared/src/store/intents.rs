@@ -8,6 +8,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+pub use crate::domain::intent_state::IntentState;
 use crate::envelope::Lane;
 use crate::secret::Sealed;
 use crate::store::tx::CompanyTx;
@@ -33,28 +34,6 @@ impl Op {
             Self::Cancel => "cancel",
             Self::Look => "look",
         }
-    }
-}
-
-/// Where an intent stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IntentState {
-    /// An earlier intent of the appointment is open.
-    Waiting,
-    Recorded,
-    Sent,
-    /// Sent, outcome not known: search before repeat.
-    Unknown,
-    Confirmed,
-    Failed,
-}
-
-impl IntentState {
-    /// Still to be settled.
-    #[must_use]
-    pub const fn is_open(self) -> bool {
-        matches!(self, Self::Waiting | Self::Recorded | Self::Sent | Self::Unknown)
     }
 }
 
@@ -90,7 +69,7 @@ pub struct Intent {
 }
 
 /// Errors after which the change may have been carried out all the same: nobody said no.
-const NOBODY_SAID_NO: [&str; 5] = ["unknown_outcome", "unexpected_answer", "conflict", "sent_too_often", "in_the_past"];
+const NOBODY_SAID_NO: [&str; 6] = ["unknown_outcome", "unexpected_answer", "conflict", "not_ours", "sent_too_often", "in_the_past"];
 
 impl Intent {
     /// Whether something that happened in Cal.com may be this change: it was sent, and not refused.
@@ -99,6 +78,8 @@ impl Intent {
         match self.state {
             IntentState::Waiting | IntentState::Recorded => false,
             IntentState::Sent | IntentState::Unknown | IntentState::Confirmed => true,
+            // a no to the repeat is no word about the first try
+            IntentState::Failed if self.sent_count > 1 => true,
             IntentState::Failed => self.sent_count > 0 && self.error_class.as_deref().is_none_or(|class| NOBODY_SAID_NO.contains(&class)),
         }
     }
@@ -127,7 +108,8 @@ pub struct NewIntent<'a> {
 }
 
 /// Records an intent; it waits if an earlier one of the appointment is open. The caller holds the appointment's row lock, so two cannot both find none.
-/// An open `look` is one: recording another is a no-op.
+/// An open `look` is one run: recording another changes nothing, unless that one is under way (what it reads may be older than the news) or is about another uid;
+/// then it is made once more.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -140,7 +122,8 @@ pub async fn record(tx: &mut CompanyTx, intent: &NewIntent<'_>) -> Result<Uuid, 
          SELECT $1, $2, $3, $4, $5, $6, frontdesk_now(), $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
             CASE WHEN $5 <> 'look' AND EXISTS (SELECT 1 FROM intents WHERE company_id = $2 AND appointment_id = $4 AND op <> 'look'
                                                 AND state IN ('waiting', 'recorded', 'sent', 'unknown')) THEN 'waiting' ELSE 'recorded' END
-         ON CONFLICT (company_id, appointment_id) WHERE state IN ('recorded', 'sent', 'unknown') AND op = 'look' DO NOTHING",
+         ON CONFLICT (company_id, appointment_id) WHERE state IN ('recorded', 'sent', 'unknown') AND op = 'look'
+            DO UPDATE SET again_uid = coalesce(EXCLUDED.uid, intents.uid, '') WHERE intents.lease_holder IS NOT NULL OR intents.uid IS DISTINCT FROM EXCLUDED.uid",
     )
     .bind(id)
     .bind(company_id)
@@ -167,14 +150,17 @@ pub async fn record(tx: &mut CompanyTx, intent: &NewIntent<'_>) -> Result<Uuid, 
     Ok(id)
 }
 
-/// Settles an open intent. `false`: it was settled already (echo and answer race; whoever is second does nothing).
+/// Settles an open intent. `false`: it was settled already (echo and answer race; whoever is second does nothing). A `look` that news came for while it was under
+/// way stays open, for one more run.
 ///
 /// # Errors
 /// When Postgres is away.
 pub async fn settle(tx: &mut CompanyTx, id: Uuid, confirmed: bool, uid: Option<&str>, error_class: Option<&str>) -> Result<bool, StoreError> {
     let company_id = tx.company_id();
     let done = sqlx::query(
-        "UPDATE intents SET state = $3, settled_at = frontdesk_now(), lease_holder = NULL, lease_until = NULL, uid = coalesce($4, uid), error_class = $5
+        "UPDATE intents SET state = CASE WHEN again_uid IS NULL THEN $3 ELSE state END, settled_at = CASE WHEN again_uid IS NULL THEN frontdesk_now() END,
+            lease_holder = NULL, lease_until = NULL, uid = coalesce($4, nullif(again_uid, ''), uid), error_class = $5,
+            due_at = CASE WHEN again_uid IS NULL THEN due_at ELSE frontdesk_now() END, looked_count = CASE WHEN again_uid IS NULL THEN looked_count ELSE 0 END, again_uid = NULL
          WHERE company_id = $1 AND id = $2 AND (state IN ('waiting', 'recorded', 'sent', 'unknown') OR (state = 'failed' AND $3 = 'confirmed'))",
     )
     .bind(company_id)
@@ -186,6 +172,25 @@ pub async fn settle(tx: &mut CompanyTx, id: Uuid, confirmed: bool, uid: Option<&
     .await
     .map_err(failed("settle an intent"))?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Ends a leased intent without success; only its holder can. `false`: the lease is lost, or the intent was settled meanwhile.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn fail_leased(tx: &mut CompanyTx, id: Uuid, holder: Uuid, error_class: &str) -> Result<bool, StoreError> {
+    let company_id = tx.company_id();
+    let held: Option<i32> = sqlx::query_scalar("SELECT 1 FROM intents WHERE company_id = $1 AND id = $2 AND lease_holder = $3 FOR UPDATE")
+        .bind(company_id)
+        .bind(id)
+        .bind(holder)
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(failed("look for a lease"))?;
+    if held.is_none() {
+        return Ok(false);
+    }
+    settle(tx, id, false, None, Some(error_class)).await
 }
 
 /// Makes the next waiting intent of the appointment due. Its id, if there was one.
@@ -230,17 +235,29 @@ pub struct Lease {
     pub intent_id: Uuid,
     pub company_id: Uuid,
     pub credential_id: Uuid,
+    pub live: bool,
 }
 
-/// Leases due intents: live first, companies in turn, as the credentials' budgets allow. Each lease has taken one token.
+/// How much a process can carry out now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    pub at_most: i32,
+    /// Of these on the bulk lane.
+    pub at_most_bulk: i32,
+}
+
+/// Leases due intents: live first, companies in turn, oldest first, as the credentials' budgets allow. Each lease has taken one token. Credentials take turns too:
+/// the first one looked at is the one after `after`.
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn lease_due(pool: &PgPool, holder: Uuid, at_most: i32, lease_seconds: i32) -> Result<Vec<Lease>, StoreError> {
-    sqlx::query_as("SELECT * FROM lease_due_intents($1, $2, $3)")
+pub async fn lease_due(pool: &PgPool, holder: Uuid, room: Room, lease: std::time::Duration, after: Uuid) -> Result<Vec<Lease>, StoreError> {
+    sqlx::query_as("SELECT * FROM lease_due_intents($1, $2, $3, $4, $5)")
         .bind(holder)
-        .bind(at_most)
-        .bind(lease_seconds)
+        .bind(room.at_most)
+        .bind(room.at_most_bulk)
+        .bind(i32::try_from(lease.as_secs()).unwrap_or(i32::MAX))
+        .bind(after)
         .fetch_all(pool)
         .await
         .map_err(failed("lease due intents"))
@@ -380,59 +397,58 @@ pub async fn put_back(
     Ok(())
 }
 
+/// Gives a leased intent back whose request certainly did not reach Cal.com: it is as it was when it was read, so a wait burns no attempt. Only its holder can.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn put_back_unsent(tx: &mut CompanyTx, read: &Intent, holder: Uuid, delay_ms: i64, error_class: &str) -> Result<(), StoreError> {
+    let company_id = tx.company_id();
+    let may_be_done = matches!(read.state, IntentState::Sent | IntentState::Unknown);
+    sqlx::query(
+        "UPDATE intents SET state = $3, due_at = frontdesk_now() + make_interval(secs => $4::double precision / 1000), lease_holder = NULL, lease_until = NULL,
+            sent_count = $5, looked_count = $6, error_class = CASE WHEN error_class = 'conflict' THEN error_class ELSE $7 END
+         WHERE company_id = $1 AND id = $2 AND lease_holder = $8 AND state IN ('recorded', 'sent', 'unknown')",
+    )
+    .bind(company_id)
+    .bind(read.id)
+    .bind(if may_be_done { "unknown" } else { "recorded" })
+    .bind(delay_ms)
+    .bind(read.sent_count)
+    .bind(read.looked_count)
+    .bind(error_class)
+    .bind(holder)
+    .execute(tx.connection())
+    .await
+    .map_err(failed("put an unsent intent back"))?;
+    Ok(())
+}
+
+/// Gives back a lease whose work could not be recorded: what is known of the intent stays as it is. Only its holder can.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn let_go(tx: &mut CompanyTx, id: Uuid, holder: Uuid, delay_ms: i64) -> Result<(), StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query(
+        "UPDATE intents SET lease_holder = NULL, lease_until = NULL, due_at = frontdesk_now() + make_interval(secs => $4::double precision / 1000)
+         WHERE company_id = $1 AND id = $2 AND lease_holder = $3 AND state IN ('recorded', 'sent', 'unknown')",
+    )
+    .bind(company_id)
+    .bind(id)
+    .bind(holder)
+    .bind(delay_ms)
+    .execute(tx.connection())
+    .await
+    .map_err(failed("give a lease back"))?;
+    Ok(())
+}
+
 /// When the next intent is due, by the database's clock, and that clock's now.
 ///
 /// # Errors
 /// When Postgres is away.
 pub async fn next_due(pool: &PgPool) -> Result<(Option<DateTime<Utc>>, DateTime<Utc>), StoreError> {
     sqlx::query_as("SELECT next_intent_due(), frontdesk_now()").fetch_one(pool).await.map_err(failed("read the next due intent"))
-}
-
-/// Blocks a credential for everybody: a 429, or an outage. Never shortens a block.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn block_credential(tx: &mut CompanyTx, credential_id: Uuid, block_ms: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE credentials SET blocked_until = greatest(blocked_until, frontdesk_now() + make_interval(secs => $2::double precision / 1000)), tokens = 0, refilled_at = frontdesk_now() WHERE id = $1")
-        .bind(credential_id)
-        .bind(block_ms)
-        .execute(tx.connection())
-        .await
-        .map_err(failed("block a credential"))?;
-    Ok(())
-}
-
-/// Takes further tokens of a credential's budget for requests that were made beyond the leased one; the bucket may go below zero, and the next ones wait longer.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn spend_tokens(tx: &mut CompanyTx, credential_id: Uuid, requests: usize) -> Result<(), StoreError> {
-    if requests == 0 {
-        return Ok(());
-    }
-    sqlx::query("UPDATE credentials SET tokens = tokens - $2 WHERE id = $1")
-        .bind(credential_id)
-        .bind(i32::try_from(requests).unwrap_or(i32::MAX))
-        .execute(tx.connection())
-        .await
-        .map_err(failed("spend a credential's tokens"))?;
-    Ok(())
-}
-
-/// Counts a call that failed for everybody (5xx, no connection), or resets the count after one that did not. The new count.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn count_failure(tx: &mut CompanyTx, credential_id: Uuid, failed_call: bool) -> Result<i32, StoreError> {
-    sqlx::query_scalar(
-        "UPDATE credentials SET failures_in_a_row = CASE WHEN $2 THEN failures_in_a_row + 1 ELSE 0 END WHERE id = $1 AND ($2 OR failures_in_a_row > 0) RETURNING failures_in_a_row",
-    )
-    .bind(credential_id)
-    .bind(failed_call)
-    .fetch_optional(tx.connection())
-    .await
-    .map(|count| count.unwrap_or(0))
-    .map_err(failed("count a credential's failures"))
 }
 
 fn parse(row: Value) -> Result<Intent, StoreError> {

@@ -54,7 +54,7 @@ struct Founder<'a> {
 impl<'a> Founder<'a> {
     fn new(heard: &'a Heard, place: &'a Place, staff_id: Option<Uuid>) -> Self {
         let mut chain = Chain::default();
-        let folded = chain.fold(&heard.fact, &heard.external);
+        let folded = chain.fold_by(super::rank(), &heard.fact, &heard.external);
         Self { heard, place, staff_id, chain, folded, booked_by: booked_by(&heard.external) }
     }
 }

@@ -1,28 +1,34 @@
 //! Leases due intents and carries each out in a task of its own. The budget, the fairness and the order are in `lease_due_intents` (one truth for all processes).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::calcom::CalcomClient;
 use shared::config::Calcom;
 use shared::secret::Keyring;
-use shared::store::intents::{self, Lease};
+use shared::store::budgets;
+use shared::store::intents::{self, Lease, Room};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use uuid::Uuid;
 
+use super::budget_metrics::BudgetMetrics;
 use super::carry_out::carry_out;
 use crate::runtime::Context;
 
 /// Calls in flight in one process, over all credentials (each has its own cap of 4): memory and connections stay bounded.
 const IN_FLIGHT_MAX: usize = 32;
+/// Of these, kept for the live lane: a caller's wish waits for no bulk one.
+const IN_FLIGHT_RESERVED: usize = 8;
 /// Longer than one call may take (30 s) with its two transactions.
-pub(super) const LEASE_SECONDS: i32 = 45;
+pub(super) const LEASE: Duration = Duration::from_secs(45);
 /// How long an intent without a doorbell waits at most.
 const POLL: Duration = Duration::from_secs(1);
-/// While something is due but no token is free: about the time in which the default rate gains a tenth of one.
-const POLL_BUSY: Duration = Duration::from_millis(50);
+/// The shortest pause while something is due that cannot be leased: its credential is at its in-flight cap, or another process was faster.
+const POLL_BUSY: Duration = Duration::from_millis(20);
+/// How often the metrics of the budgets are read.
+const METRICS_PERIOD: Duration = Duration::from_secs(5);
 
 /// What every task of the dispatcher shares.
 pub(super) struct Sync {
@@ -30,6 +36,7 @@ pub(super) struct Sync {
     pub(super) keyring: Arc<Keyring>,
     pub(super) holder: Uuid,
     pub(super) bell: Arc<Notify>,
+    pub(super) metrics: BudgetMetrics,
     clients: Mutex<HashMap<String, CalcomClient>>,
 }
 
@@ -52,16 +59,28 @@ pub async fn run(context: Context, bell: Arc<Notify>) {
         tracing::error!("calcom-sync has no master keys: set MASTER_KEYS");
         return;
     };
+    let metrics = match BudgetMetrics::new(&context.registry) {
+        Ok(metrics) => metrics,
+        Err(error) => {
+            tracing::error!(cause = %error, "the metrics of the budgets could not be registered");
+            return;
+        }
+    };
     let stop = context.stop.clone();
-    let sync = Arc::new(Sync { context, keyring, holder: Uuid::now_v7(), bell, clients: Mutex::default() });
-    let mut tasks = JoinSet::new();
+    let sync = Arc::new(Sync { context, keyring, holder: Uuid::now_v7(), bell, metrics, clients: Mutex::default() });
+    let showing = tokio::spawn(show_budgets(Arc::clone(&sync)));
+    let mut tasks = Tasks::default();
+    // the credential that was served last: the next round begins after it
+    let mut after = Uuid::nil();
     while !stop.is_cancelled() {
-        while tasks.try_join_next().is_some() {}
-        let leases = lease(&sync, tasks.len()).await;
+        tasks.reap();
+        let leases = lease(&sync, tasks.room(), after).await;
+        if let Some(last) = leases.last() {
+            after = last.credential_id;
+        }
         let none = leases.is_empty();
         for lease in leases {
-            let sync = Arc::clone(&sync);
-            tasks.spawn(async move { carry_out(&sync, &lease).await });
+            tasks.spawn(&sync, lease);
         }
         if none {
             let pause = pause(&sync).await;
@@ -69,19 +88,69 @@ pub async fn run(context: Context, bell: Arc<Notify>) {
                 () = sync.bell.notified() => {}
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => {}
-                Some(_) = tasks.join_next() => {}
+                () = tasks.next() => {}
             }
         }
     }
-    while tasks.join_next().await.is_some() {}
+    tasks.finish().await;
+    showing.abort();
 }
 
-async fn lease(sync: &Sync, in_flight: usize) -> Vec<Lease> {
-    let room = i32::try_from(IN_FLIGHT_MAX.saturating_sub(in_flight)).unwrap_or(0);
-    if room == 0 {
+/// What is in flight in this process, by lane.
+#[derive(Default)]
+struct Tasks {
+    running: JoinSet<()>,
+    bulk: HashSet<task::Id>,
+}
+
+impl Tasks {
+    fn spawn(&mut self, sync: &Arc<Sync>, lease: Lease) {
+        let sync = Arc::clone(sync);
+        let live = lease.live;
+        let task = self.running.spawn(async move { carry_out(&sync, &lease).await });
+        if !live {
+            self.bulk.insert(task.id());
+        }
+    }
+
+    /// What may be leased now.
+    fn room(&self) -> Room {
+        let room = |max: usize, used: usize| i32::try_from(max.saturating_sub(used)).unwrap_or(0);
+        Room { at_most: room(IN_FLIGHT_MAX, self.running.len()), at_most_bulk: room(IN_FLIGHT_MAX - IN_FLIGHT_RESERVED, self.bulk.len()) }
+    }
+
+    /// Forgets those that ended.
+    fn reap(&mut self) {
+        while let Some(ended) = self.running.try_join_next_with_id() {
+            self.bulk.remove(&id_of(&ended));
+        }
+    }
+
+    /// Waits for the next one that ends; for ever if there is none.
+    async fn next(&mut self) {
+        match self.running.join_next_with_id().await {
+            Some(ended) => drop(self.bulk.remove(&id_of(&ended))),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn finish(&mut self) {
+        while self.running.join_next().await.is_some() {}
+    }
+}
+
+fn id_of(ended: &Result<(task::Id, ()), task::JoinError>) -> task::Id {
+    match ended {
+        Ok((id, ())) => *id,
+        Err(error) => error.id(),
+    }
+}
+
+async fn lease(sync: &Sync, room: Room, after: Uuid) -> Vec<Lease> {
+    if room.at_most == 0 {
         return Vec::new();
     }
-    match intents::lease_due(&sync.context.pool, sync.holder, room, LEASE_SECONDS).await {
+    match sync.context.answered("lease due intents", intents::lease_due(&sync.context.pool, sync.holder, room, LEASE, after)).await {
         Ok(leases) => leases,
         Err(error) => {
             tracing::warn!(class = error.class(), "due intents could not be leased");
@@ -91,10 +160,21 @@ async fn lease(sync: &Sync, in_flight: usize) -> Vec<Lease> {
     }
 }
 
-/// How long nothing can be due.
+/// How long nothing can be leased: due times, blocks, probes and the refill of the buckets are in it.
 async fn pause(sync: &Sync) -> Duration {
-    match intents::next_due(&sync.context.pool).await {
-        Ok((Some(due), now)) => (due - now).to_std().unwrap_or(POLL_BUSY).clamp(POLL_BUSY, POLL),
+    match sync.context.answered("look when the next intent is due", intents::next_due(&sync.context.pool)).await {
+        Ok((Some(due), now)) => (due - now).to_std().unwrap_or_default().clamp(POLL_BUSY, POLL),
         _ => POLL,
+    }
+}
+
+/// Reads how the budgets stand, for the metrics, until the process drains.
+async fn show_budgets(sync: Arc<Sync>) {
+    loop {
+        match budgets::states(&sync.context.pool).await {
+            Ok(states) => sync.metrics.show(&states, Instant::now()),
+            Err(error) => tracing::debug!(class = error.class(), "how the budgets stand could not be read"),
+        }
+        tokio::time::sleep(METRICS_PERIOD).await;
     }
 }

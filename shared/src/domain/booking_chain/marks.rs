@@ -116,6 +116,32 @@ pub struct Newness {
     pub hash: String,
 }
 
+/// When somebody was the host. An event tells it from its time on, and a copy with a later stamp tells nothing new: the earliest counts. A row shows it at its
+/// last change: the latest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hosting {
+    pub host: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<DateTime<Utc>>,
+}
+
+impl Hosting {
+    /// Takes in that the host was this one: at the row's last change if that is known, else when the event was told.
+    fn hear(&mut self, told_at: DateTime<Utc>, updated_at: Option<DateTime<Utc>>) {
+        match updated_at {
+            Some(_) => self.seen = self.seen.max(updated_at),
+            None => self.told = Some(self.told.map_or(told_at, |told| told.min(told_at))),
+        }
+    }
+
+    /// The moment at which this host counts.
+    fn at(&self) -> Option<DateTime<Utc>> {
+        self.told.max(self.seen)
+    }
+}
+
 /// All marks of one uid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -138,12 +164,22 @@ pub struct Marks {
     pub no_show_withdrawn: Option<Mark>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attendance: Option<Attendance>,
-    /// Of the fact that named the host: not every fact does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<Newness>,
+    /// Who was named as host, and when: not every fact names one. In the order of their ids.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Hosting>,
 }
 
 impl Marks {
+    /// Takes in who was the host, and says who counts now: whoever held it last.
+    pub(super) fn hear_host(&mut self, host: i64, told_at: DateTime<Utc>, updated_at: Option<DateTime<Utc>>) -> Option<i64> {
+        let place = self.hosts.binary_search_by_key(&host, |hosting| hosting.host).unwrap_or_else(|place| {
+            self.hosts.insert(place, Hosting { host, told: None, seen: None });
+            place
+        });
+        self.hosts[place].hear(told_at, updated_at);
+        self.hosts.iter().max_by_key(|hosting| (hosting.at(), hosting.host)).map(|hosting| hosting.host)
+    }
+
     /// When anything was first heard to have happened.
     pub(super) fn earliest(&self) -> Option<DateTime<Utc>> {
         [&self.opened, &self.accepted, &self.reschedule_requested, &self.rejected, &self.cancelled, &self.no_show, &self.no_show_withdrawn]

@@ -459,3 +459,52 @@ fn the_newest_fact_that_names_a_host_names_the_host() {
         assert_eq!(life.shown().host_user_ids, [4712], "order {order:?}");
     }
 }
+
+/// A host who was replaced without a word (calcom reference 2.12): a look sees the new one, and has no sequence; older events that come late say the old one.
+#[test]
+fn the_host_is_whoever_held_it_last_whatever_told_it() {
+    let row = |host, updated| Fact { host_user_id: Some(host), provider_updated_at: Some(at(updated)), ..fact(Happening::Accepted, "b", 120) };
+    let reconciled = || heard(Actor::Unknown, Channel::Reconciled, 9);
+    let moved_by_visitor = moved("b", 120, "a", 60);
+    let facts = [(moved_by_visitor.clone(), webhook(2)), (row(4712, 5), reconciled()), (moved_by_visitor, webhook(3))];
+    for order in permutations(facts.len()) {
+        let life = Life::of(&order.iter().map(|index| facts[*index].clone()).collect::<Vec<_>>());
+        assert_eq!(life.shown().host_user_ids, [4712], "{order:?}");
+    }
+    // as the store reads it: a row of columns with the marks among them
+    #[derive(serde::Deserialize)]
+    struct Row {
+        #[serde(flatten)]
+        booking: Booking,
+        appointment_id: Option<Uuid>,
+    }
+    let known = Life::of(&facts).chain.bookings.remove(0);
+    let read: Row = serde_json::from_value(serde_json::to_value(&known).unwrap()).unwrap();
+    assert_eq!((read.booking, read.appointment_id), (known, None));
+    // a lagging replica shows what was before the last event
+    let mut life = Life::of(&[(row(4712, 5), reconciled())]);
+    life.hear(&Fact { host_user_id: Some(4713), sequence: 1, ..cancelled("b", 120, None) }, &webhook(7));
+    life.hear(&row(4712, 5), &reconciled());
+    assert_eq!(life.chain.booking("b").unwrap().host_user_id, Some(4713));
+}
+
+/// A sweep finds a booking that is over and cannot tell whether it had been accepted: nothing of that is made up, and what is told later fits in.
+#[test]
+fn a_booking_that_is_found_ended_was_booked_and_its_late_events_improve_what_we_know() {
+    let reconciled = |minutes| heard(Actor::Customer, Channel::Reconciled, minutes);
+    let found = [(fact(Happening::Existed, "a", 60), reconciled(1)), (cancelled("a", 60, Some("krank")), reconciled(5))];
+    let life = Life::of(&found);
+    assert_eq!(life.kinds(), [("booked", "a"), ("cancelled", "a")]);
+    assert_eq!(life.shown().status, "cancelled");
+    assert_eq!(life.chain.booked().unwrap().source, "reconciled");
+    let late = [(fact(Happening::Requested, "a", 60), webhook(1)), (cancelled("a", 60, Some("krank")), webhook(5))];
+    let all: Vec<_> = found.iter().chain(&late).cloned().collect();
+    let mut seen = None;
+    for order in permutations(all.len()) {
+        let life = Life::of(&order.iter().map(|index| all[*index].clone()).collect::<Vec<_>>());
+        assert_eq!(life.rows.iter().filter(|row| row.kind == "confirmed").count(), 0, "nobody confirmed it");
+        assert_eq!(life.chain.booked().unwrap().source, "calcom_webhook");
+        let rows = life.canonical().2;
+        assert_eq!(*seen.get_or_insert(rows.clone()), rows, "{order:?}");
+    }
+}

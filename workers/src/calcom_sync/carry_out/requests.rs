@@ -1,0 +1,206 @@
+//! The requests to Cal.com that an intent needs: the change itself, the search for one whose outcome is unknown, a look at a chain. Each is made once; repeats are the intent's matter.
+//!
+//! Not what follows from the answer. Called by `carry_out`, outside any transaction.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use shared::calcom::{Access, Booking, BookingFilter, CalcomClient, CalcomError, Credential, NewAttendee, NewBooking};
+use shared::domain::phone::E164;
+use shared::domain::provenance::REASON_NOT_GIVEN;
+use shared::envelope::Lane;
+use shared::store::intents::{Intent, Leased, Op};
+use shared::telemetry::Masked;
+
+use super::endings::SEALED_PAUSE;
+use super::receipt::{carries_token, fulfils, has_ended};
+use super::{Job, Outcome, no_answer};
+use crate::calcom_events::TOKEN_KEY;
+use crate::calcom_sync::PLACEHOLDER_EMAIL_HOST;
+use crate::calcom_sync::budget_metrics::Purpose;
+use crate::calcom_sync::plan::Step;
+
+/// Cal.com does calendar and video work and our own webhook inside a request (calcom reference 3.3).
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// While a caller waits six seconds for the answer, more than this only keeps the outcome unknown for longer.
+const CALL_TIMEOUT_LIVE: Duration = Duration::from_secs(10);
+/// Everything that one lease does at Cal.com, several reads included: well below the lease itself, so that nobody else has taken it up meanwhile.
+const JOB_TIMEOUT: Duration = Duration::from_secs(35);
+
+pub(super) async fn call(job: &Job<'_>) -> Outcome {
+    let row = &job.leased.credential;
+    let opened = row.sealed().ok().and_then(|sealed| job.sync.keyring.open(&format!("credentials/{}", row.id), &sealed).ok());
+    let Some(api_key) = opened else {
+        tracing::error!(credential.id = %row.id, "the credential cannot be opened: is its master key among MASTER_KEYS?");
+        job.spending.rest(SEALED_PAUSE).await;
+        return Outcome::Sealed;
+    };
+    let client = match job.sync.client(&row.base_url) {
+        Ok(client) => client,
+        Err(error) => return Outcome::Failed(error),
+    };
+    let credential = Credential { api_key };
+    let live = job.leased.intent.lane == Lane::Live.name();
+    let access = Access::new(&credential).within(if live { CALL_TIMEOUT_LIVE } else { CALL_TIMEOUT });
+    let work = async {
+        match &job.step {
+            Step::Send { uid } => send(job, &client, access, uid.as_deref()).await,
+            Step::Search => search(job, &client, access).await,
+            Step::Look { uid } => read_chain(job, &client, access, uid).await.map(Outcome::Seen),
+            Step::GiveUp { .. } | Step::Moot => Ok(Outcome::Absent),
+        }
+    };
+    match tokio::time::timeout(JOB_TIMEOUT, work).await {
+        Ok(result) => result.unwrap_or_else(Outcome::Failed),
+        Err(_) => {
+            let waited_for_a_token = !job.spending.gave_up(purpose(job)).await;
+            // a change that was sent is never called unsent, wherever the time ran out
+            let unsent = waited_for_a_token && !matches!(job.step, Step::Send { .. });
+            Outcome::Failed(if unsent { CalcomError::Withheld { wait: Duration::ZERO } } else { no_answer() })
+        }
+    }
+}
+
+/// What the job's first request is for.
+fn purpose(job: &Job<'_>) -> Purpose {
+    match job.step {
+        // as it was read: before this send was counted
+        Step::Send { .. } if job.leased.intent.sent_count > 0 => Purpose::Repeat,
+        Step::Send { .. } => Purpose::Send,
+        Step::Search => Purpose::Search,
+        _ => Purpose::Look,
+    }
+}
+
+async fn send(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, uid: Option<&str>) -> Result<Outcome, CalcomError> {
+    let Leased { intent, appointment, .. } = &job.leased;
+    let uid = uid.unwrap_or_default();
+    match (intent.op, intent.starts_at) {
+        (Op::Create, Some(starts_at)) => {
+            let booking = job.spending.request(purpose(job), client.create_booking(access, &new_booking(job, starts_at))).await?;
+            if carries_token(intent, &booking) { Ok(Outcome::Seen(vec![booking])) } else { Ok(not_ours(job, client, access, &booking).await) }
+        }
+        (Op::Reschedule, Some(starts_at)) => {
+            let reason = intent.reason.as_deref().unwrap_or("Auf Wunsch des Kunden");
+            let booking = job.spending.request(purpose(job), client.reschedule(access, uid, starts_at, reason, None)).await?;
+            Ok(Outcome::Seen(vec![Booking { rescheduled_from_uid: Some(uid.to_owned()), ..booking }]))
+        }
+        _ => {
+            // people read it in Cal.com's mail; our own record keeps what the caller said
+            let reason = intent.reason.as_deref().filter(|reason| *reason != REASON_NOT_GIVEN).unwrap_or("Telefonisch abgesagt");
+            let answered = job.spending.request(purpose(job), client.cancel(access, uid, reason)).await?;
+            let wanted: Vec<Booking> = answered.into_iter().filter(|booking| booking.uid == uid).collect();
+            // the answer of a cancellation is the cancelled booking; an edition that shows the old status is read again by the echo
+            Ok(if wanted.is_empty() || !wanted[0].is_cancelled() { Outcome::AlreadyCancelled } else { Outcome::Seen(wanted) })
+        }
+    }
+    .inspect(|_| tracing::debug!(intent.id = %intent.id, appointment.number = appointment.number, "Cal.com answered"))
+}
+
+fn new_booking(job: &Job<'_>, starts_at: DateTime<Utc>) -> NewBooking {
+    let Leased { intent, appointment, .. } = &job.leased;
+    let name = appointment.name_given.clone().or_else(|| job.contact.name.clone()).unwrap_or_else(|| "Telefonkunde".to_owned());
+    let digits = job.contact.phone.as_deref().map(|phone| phone.trim_start_matches('+').to_owned());
+    let told = intent.request.get("attendee_email").and_then(Value::as_str).map(str::to_owned);
+    let email = job
+        .contact
+        .email
+        .clone()
+        .or(told)
+        .unwrap_or_else(|| format!("{}{PLACEHOLDER_EMAIL_HOST}", digits.unwrap_or_else(|| format!("termin-{}", intent.token.simple()))));
+    NewBooking {
+        event_type_id: intent.event_type_id.unwrap_or_default(),
+        start: starts_at,
+        attendee: NewAttendee {
+            name: Masked::new(name),
+            email: Some(Masked::new(email)),
+            phone: job.contact.phone.clone().filter(|phone| E164::parse(phone).is_some()).map(Masked::new),
+            time_zone: appointment.time_zone.clone(),
+            language: Some("de".to_owned()),
+        },
+        length_min: None,
+        metadata: vec![
+            (TOKEN_KEY.to_owned(), json!(intent.token)),
+            ("company_id".to_owned(), json!(appointment.company_id)),
+            ("appointment_number".to_owned(), json!(appointment.number.to_string())),
+            ("source".to_owned(), json!(intent.channel)),
+        ],
+        notes: appointment.notes.clone().map(Masked::new),
+        booking_fields: serde_json::Map::new(),
+        location: None,
+    }
+}
+
+/// A request may have been carried out: the create is found by its token, the move and the cancellation at the booking itself.
+async fn search(job: &Job<'_>, client: &CalcomClient, access: Access<'_>) -> Result<Outcome, CalcomError> {
+    let Leased { intent, .. } = &job.leased;
+    match (intent.op, &intent.uid) {
+        (Op::Create, _) => {
+            let mut found = ours(intent, list_slot(job, client, access).await?);
+            // moved since: what it was moved to is part of what there is to tell
+            let moved_to = found.iter().find_map(|booking| booking.rescheduled_to_uid.clone());
+            if let Some(uid) = moved_to {
+                found.extend(read_chain(job, client, access, &uid).await?);
+            }
+            Ok(if found.is_empty() { Outcome::Absent } else { Outcome::Seen(found) })
+        }
+        (Op::Reschedule, Some(uid)) => {
+            let chain = read_chain(job, client, access, uid).await?;
+            let done = chain.iter().any(|booking| fulfils(intent, booking));
+            Ok(if done || is_elsewhere(&chain, uid) { Outcome::Seen(chain) } else { Outcome::Absent })
+        }
+        (Op::Cancel, Some(uid)) => {
+            let chain = read_chain(job, client, access, uid).await?;
+            Ok(if is_elsewhere(&chain, uid) { Outcome::Seen(chain) } else { Outcome::Absent })
+        }
+        _ => Ok(Outcome::Absent),
+    }
+}
+
+/// What was made instead of our change: the booking has ended, or was moved. While the one that it was moved to cannot be read yet (reads lag), nothing is known.
+fn is_elsewhere(chain: &[Booking], uid: &str) -> bool {
+    chain.last().is_some_and(|last| last.rescheduled_to_uid.is_none() && (last.uid != uid || has_ended(last)))
+}
+
+/// A create was answered with a booking that is not ours, as Cal.com does when the same attendee already has that time (incident 7). Whether the time is taken, the list of
+/// that time says at once; an answer that nothing explains is an unknown outcome like any other.
+async fn not_ours(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, answer: &Booking) -> Outcome {
+    // the change itself was answered: a list that cannot be had says nothing about it
+    let Ok(listed) = list_slot(job, client, access).await else { return Outcome::Unexplained };
+    if listed.iter().any(|booking| booking.uid == answer.uid && !has_ended(booking) && booking.rescheduled_to_uid.is_none()) {
+        return Outcome::NotOurs;
+    }
+    let found = ours(&job.leased.intent, listed);
+    if found.is_empty() { Outcome::Unexplained } else { Outcome::Seen(found) }
+}
+
+/// The bookings of the wished time and event type.
+async fn list_slot(job: &Job<'_>, client: &CalcomClient, access: Access<'_>) -> Result<Vec<Booking>, CalcomError> {
+    let intent = &job.leased.intent;
+    let filter = BookingFilter {
+        event_type_id: intent.event_type_id,
+        after_start: intent.starts_at,
+        before_end: intent.ends_at,
+        // of one event type at one time there are as many as it has hosts or seats
+        take: 100,
+        ..BookingFilter::default()
+    };
+    Ok(job.spending.request(purpose(job), client.list_bookings(access, &filter)).await?.bookings)
+}
+
+fn ours(intent: &Intent, listed: Vec<Booking>) -> Vec<Booking> {
+    listed.into_iter().filter(|booking| carries_token(intent, booking)).collect()
+}
+
+/// A booking and what it was moved to; five hops are more than any caller makes in one look.
+async fn read_chain(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, uid: &str) -> Result<Vec<Booking>, CalcomError> {
+    let mut seen: Vec<Booking> = Vec::new();
+    let mut next = Some(uid.to_owned());
+    while let Some(uid) = next.take().filter(|uid| seen.len() < 5 && !seen.iter().any(|booking| booking.uid == *uid)) {
+        let Some(booking) = job.spending.request(purpose(job), client.get_booking(access, &uid)).await? else { break };
+        next.clone_from(&booking.rescheduled_to_uid);
+        seen.push(booking);
+    }
+    Ok(seen)
+}

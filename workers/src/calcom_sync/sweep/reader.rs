@@ -1,0 +1,187 @@
+//! Reads Cal.com's lists for a sweep: every request paid for from the credential's shared budget, bulk lane, one at a time.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use shared::calcom::{Access, Booking, BookingFilter, BookingPage, CalcomClient, CalcomError, Credential, Sort};
+use shared::envelope::Lane;
+use shared::store::budgets::{self, Taken};
+use shared::store::sweeps::{self, Leased, Run, SweepKind};
+
+use super::{LEASE_SECONDS, SweepError, paging};
+use crate::calcom_sync::verdict::{Word, word};
+use crate::runtime::Context;
+
+/// A page of a hundred bookings is one query for Cal.com.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A wait for a token is cut into such pieces, to notice a stop and to keep the lease.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often the lease is kept while nothing else writes its row.
+const KEEP_EVERY: Duration = Duration::from_secs(20);
+/// Cal.com's answer is in milliseconds, and so is what we asked for.
+const ROUNDING: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+/// Successors of moved bookings that are looked up for one page: more belong to the next run.
+const SUCCESSORS_MAX: usize = 20;
+
+/// One sweep's way to Cal.com.
+pub(super) struct Reader<'a> {
+    pub context: &'a Context,
+    pub sweep: &'a Leased,
+    pub client: CalcomClient,
+    pub credential: Credential,
+}
+
+/// A page, and where the next one begins.
+pub(super) struct Read {
+    pub bookings: Vec<Booking>,
+    pub returned: usize,
+    pub next: Option<sweeps::Page>,
+}
+
+impl Reader<'_> {
+    /// The run's next page.
+    ///
+    /// # Errors
+    /// Cal.com fails or answers something else than what was asked, the process drains, or the lease is lost.
+    pub(super) async fn page(&self, run: &Run) -> Result<Read, SweepError> {
+        let filter = filter(self.sweep.kind, run);
+        let page = self.request(self.client.list_bookings(self.access(), &filter)).await?;
+        check(self.sweep.kind, run, &page)?;
+        if page.unreadable > 0 {
+            tracing::warn!(credential.id = %self.sweep.credential_id, rows = page.unreadable, "Cal.com listed bookings without uid or start");
+        }
+        let last = page.bookings.iter().filter_map(|booking| moment(self.sweep.kind, booking)).max();
+        let mut bookings = page.bookings;
+        if self.sweep.kind == SweepKind::Window {
+            self.add_successors(&mut bookings).await?;
+        }
+        Ok(Read { next: paging::after(run.page, page.returned, last), returned: page.returned, bookings })
+    }
+
+    /// A booking that was moved out of the window is over, and its successor in no page: it is read by itself.
+    async fn add_successors(&self, bookings: &mut Vec<Booking>) -> Result<(), SweepError> {
+        let listed: HashSet<String> = bookings.iter().map(|booking| booking.uid.clone()).collect();
+        let missing: Vec<String> = bookings.iter().filter_map(|booking| booking.rescheduled_to_uid.clone()).filter(|uid| !listed.contains(uid)).collect();
+        for uid in missing.into_iter().take(SUCCESSORS_MAX) {
+            bookings.extend(self.request(self.client.get_booking(self.access(), &uid)).await?);
+        }
+        Ok(())
+    }
+
+    /// Whether every booking of the event type awaits the host's word.
+    ///
+    /// # Errors
+    /// As [`Reader::page`]; an event type that is gone asks nobody.
+    pub(super) async fn asks_host(&self, event_type_id: i64) -> Result<bool, SweepError> {
+        match self.request(self.client.event_type(self.access(), event_type_id)).await {
+            Ok(event_type) => Ok(event_type.always_asks_host),
+            Err(SweepError::Calcom(error)) if word(Some(&error)) == Word::Answers => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn access(&self) -> Access<'_> {
+        Access::new(&self.credential).within(CALL_TIMEOUT)
+    }
+
+    async fn request<T>(&self, request: impl Future<Output = Result<T, CalcomError>>) -> Result<T, SweepError> {
+        self.token().await?;
+        let answer = request.await;
+        let (pool, id) = (&self.context.pool, self.sweep.credential_id);
+        match word(answer.as_ref().err()) {
+            Word::Answers => budgets::succeeded(pool, id).await?,
+            Word::Fails => drop(budgets::failed(pool, id).await?),
+            Word::Rests(pause) => budgets::block(pool, id, pause).await?,
+            Word::Nothing => {}
+        }
+        Ok(answer?)
+    }
+
+    /// Waits for a token as long as it takes: a sweep is in nobody's way, and its lease is kept meanwhile.
+    async fn token(&self) -> Result<(), SweepError> {
+        let mut kept = Instant::now();
+        loop {
+            if self.context.stop.is_cancelled() {
+                return Err(SweepError::Draining);
+            }
+            let Taken::Wait(wait) = budgets::take(&self.context.pool, self.sweep.credential_id, Lane::Bulk).await? else { return Ok(()) };
+            tokio::select! {
+                () = tokio::time::sleep(wait.min(WAIT_MAX)) => {}
+                () = self.context.stop.cancelled() => {}
+            }
+            if kept.elapsed() > KEEP_EVERY {
+                kept = Instant::now();
+                if !sweeps::keep(&self.context.pool, self.sweep, LEASE_SECONDS).await? {
+                    return Err(SweepError::LeaseLost);
+                }
+            }
+        }
+    }
+}
+
+fn filter(kind: SweepKind, run: &Run) -> BookingFilter {
+    let (from, until) = (run.page.from, run.until);
+    let page = BookingFilter { take: paging::TAKE, skip: run.page.skip, ..BookingFilter::default() };
+    match kind {
+        SweepKind::Adoption => BookingFilter { after_created_at: from, before_created_at: until, sort: Some(Sort::CreatedAt), ..page },
+        SweepKind::Updates => BookingFilter { after_updated_at: from, before_updated_at: until, sort: Some(Sort::UpdatedAt), ..page },
+        SweepKind::Window => BookingFilter { after_start: from, before_end: until, sort: Some(Sort::Start), ..page },
+    }
+}
+
+/// By what the list is sorted.
+fn moment(kind: SweepKind, booking: &Booking) -> Option<DateTime<Utc>> {
+    match kind {
+        SweepKind::Adoption => booking.created_at,
+        SweepKind::Updates => booking.updated_at,
+        SweepKind::Window => Some(booking.start),
+    }
+}
+
+/// A version that Cal.com does not know becomes an old one without a word, and then it answers in another shape or without our filter (calcom reference 3.1, 3.11).
+fn check(kind: SweepKind, run: &Run, page: &BookingPage) -> Result<(), SweepError> {
+    if page.total_items.is_none() {
+        return Err(SweepError::OtherShape);
+    }
+    let outside = |at: DateTime<Utc>| run.page.from.is_some_and(|from| at < from - ROUNDING) || run.until.is_some_and(|until| at > until + ROUNDING);
+    if page.bookings.iter().filter_map(|booking| moment(kind, booking)).any(outside) { Err(SweepError::FilterIgnored) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_780_000_000 + second, 0).unwrap()
+    }
+
+    fn run() -> Run {
+        Run { until: Some(at(100)), page: sweeps::Page { from: Some(at(10)), skip: 0 }, ..Run::default() }
+    }
+
+    fn page(total_items: Option<i64>, updated: i64) -> BookingPage {
+        let booking = Booking::from_value(&json!({ "uid": "u", "start": at(5000), "updatedAt": at(updated), "createdAt": at(0) })).unwrap();
+        BookingPage { bookings: vec![booking], unreadable: 0, returned: 1, total_items }
+    }
+
+    #[test]
+    fn an_answer_to_something_else_ends_the_run() {
+        let updates = |page: &BookingPage| check(SweepKind::Updates, &run(), page);
+        assert!(updates(&page(Some(1), 50)).is_ok());
+        assert!(updates(&page(Some(1), 10)).is_ok(), "the bounds belong to it");
+        assert!(matches!(updates(&page(Some(1), 5)), Err(SweepError::FilterIgnored)));
+        assert!(matches!(updates(&page(Some(1), 102)), Err(SweepError::FilterIgnored)));
+        assert!(matches!(updates(&page(None, 50)), Err(SweepError::OtherShape)));
+    }
+
+    #[test]
+    fn each_kind_asks_by_the_moment_that_it_sorts_by() {
+        let (adoption, updates, window) = (filter(SweepKind::Adoption, &run()), filter(SweepKind::Updates, &run()), filter(SweepKind::Window, &run()));
+        assert_eq!((adoption.after_created_at, adoption.before_created_at, adoption.sort), (Some(at(10)), Some(at(100)), Some(Sort::CreatedAt)));
+        assert_eq!((updates.after_updated_at, updates.before_updated_at, updates.sort), (Some(at(10)), Some(at(100)), Some(Sort::UpdatedAt)));
+        assert_eq!((window.after_start, window.before_end, window.sort), (Some(at(10)), Some(at(100)), Some(Sort::Start)));
+    }
+}
