@@ -19,6 +19,8 @@ pub enum CliError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Topology(#[from] TopologyError),
+    #[error("the spool cannot be opened")]
+    Spool(#[source] ingress::spool::SpoolError),
     /// Arguments that fit the grammar, but not each other or what is there.
     #[error("{0}")]
     Usage(String),

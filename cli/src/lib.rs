@@ -6,6 +6,7 @@
 //! Exit codes: 0 done, 1 a negative answer (not found, a check that found something, a request that was refused), 2 it could not run.
 
 mod account;
+mod backlog;
 mod check;
 mod company;
 mod credential;
@@ -13,12 +14,15 @@ mod dead;
 mod endpoint;
 mod environment;
 mod error;
+mod job;
 mod key;
 mod migrate;
 mod probe;
 mod secret_input;
 mod send;
 mod session;
+mod spool;
+mod sweep;
 mod table;
 mod topology;
 
@@ -67,8 +71,15 @@ enum Command {
     Send(send::Send),
     #[command(subcommand)]
     Dead(dead::Dead),
+    #[command(subcommand)]
+    Sweep(sweep::Sweep),
+    #[command(subcommand)]
+    Job(job::Job),
     Check(check::Check),
+    Backlog(backlog::ShowBacklog),
     Probe(probe::Probe),
+    #[command(subcommand)]
+    Spool(spool::Spool),
 }
 
 /// Runs one command line and returns the exit code; what went wrong goes to `errors` as one line.
@@ -104,8 +115,12 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<Outcome, Cl
         Command::Credential(command) => command.run(session).await,
         Command::Send(command) => command.run(session).await,
         Command::Dead(command) => command.run(session).await,
+        Command::Sweep(command) => command.run(session).await,
+        Command::Job(command) => command.run(session).await,
         Command::Check(command) => command.run(session).await,
+        Command::Backlog(command) => command.run(session).await,
         Command::Probe(command) => command.run(session).await,
+        Command::Spool(command) => command.run(session).await,
     }
 }
 

@@ -22,7 +22,7 @@ mod functions;
 mod intake;
 pub mod limits;
 mod metrics;
-mod outlet;
+pub mod outlet;
 mod reply;
 mod routing;
 mod secrets;
@@ -222,6 +222,7 @@ async fn show_levels(state: Arc<State>, spool: Spool, shutdown: CancellationToke
         let held = spool.held();
         metrics.spool_records.set(level(held.records));
         metrics.spool_bytes.set(level(held.bytes));
+        metrics.spool_room.set(level(spool.room_bytes()));
         metrics.spool_damaged.set(level(held.damaged));
         metrics.body_bytes.set(level(u64::from(limits::BODY_BYTES_MAX).saturating_sub(state.body_room.free() as u64)));
         metrics.endpoints.set(level(state.endpoints.count() as u64));

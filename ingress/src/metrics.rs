@@ -52,6 +52,7 @@ pub struct Metrics {
     pub connections: IntGauge,
     pub spool_records: IntGauge,
     pub spool_bytes: IntGauge,
+    pub spool_room: IntGauge,
     pub spool_damaged: IntGauge,
     pub endpoints: IntGauge,
     /// Seconds since the endpoints were last read from Postgres; -1 before the first time.
@@ -100,7 +101,8 @@ impl Metrics {
             connections: level("frontdesk_ingress_connections", "Open connections.")?,
             spool_records: level("frontdesk_ingress_spool_records", "Messages in the spool.")?,
             spool_bytes: level("frontdesk_ingress_spool_bytes", "Bytes of the spool's segments.")?,
-            spool_damaged: level("frontdesk_ingress_spool_damaged", "Spool records lost to damage since the start.")?,
+            spool_room: level("frontdesk_ingress_spool_room_bytes", "Bytes that the spool may still take: its quota and the free disk.")?,
+            spool_damaged: level("frontdesk_ingress_spool_damaged", "Spool records that could not be read since the start; their segments are set aside.")?,
             endpoints: level("frontdesk_ingress_endpoints", "Endpoints known now.")?,
             secrets_age: level("frontdesk_ingress_secrets_age_seconds", "Seconds since endpoints were read from Postgres, -1 before the first time.")?,
         })

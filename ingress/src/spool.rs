@@ -1,12 +1,14 @@
 //! The spool: messages on this machine's disk while the broker is away. A 2xx may stand on it, because `append` returns only after fdatasync.
 //!
-//! Not a queue for workers and not a log: what lies here is published as soon as the broker takes it. Called by `intake`; emptied by `drain`.
+//! Not a queue for workers and not a log: what lies here is published as soon as the broker takes it. Called by `intake`; emptied by `drain`, and by
+//! `orphan` when its process is gone for good.
 //!
 //! One folder per process, locked. Records carry checksums, so a torn end or a flipped bit costs no neighbour. An error of the disk is never an
 //! acknowledgement: the segment is given up, a new one begins, the sender gets a 503.
 
 pub mod drain;
 mod index;
+pub mod orphan;
 pub mod record;
 pub mod segment;
 mod writer;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use shared::broker::QueueName;
 use shared::envelope::Envelope;
+use shared::protection::Protection;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use index::Index;
@@ -38,6 +41,8 @@ pub enum SpoolError {
     Folder { folder: PathBuf, source: std::io::Error },
     #[error("the spool folder {folder} is in use by another process")]
     InUse { folder: PathBuf },
+    #[error("{folder} holds no spool")]
+    NoSpool { folder: PathBuf },
     #[error("could not read the spool's segments")]
     Recover { source: std::io::Error },
     #[error("could not start the spool's writer thread")]
@@ -105,7 +110,7 @@ pub struct Held {
     pub records: u64,
     /// On disk, drained records of open segments included.
     pub bytes: u64,
-    /// Records lost to damage since the start, found at recovery or while draining.
+    /// Records not published because they are damaged or of an unknown form, found since the start; their segments stay as `.damaged` files.
     pub damaged: u64,
 }
 
@@ -141,6 +146,9 @@ impl Spool {
     /// # Errors
     /// `Full`, `Disk`, `Slow` or `Closed`: the message is not known to be safe, and the sender must hear so.
     pub async fn append(&self, queue: &QueueName, envelope: &Envelope) -> Result<(), SpoolError> {
+        if Protection::Spool.is_off() {
+            return Ok(());
+        }
         let frame = record::encode(queue, envelope);
         let (done, written) = oneshot::channel();
         let write = async {
@@ -154,8 +162,14 @@ impl Spool {
     /// True while another message of full size would be taken, as far as is known.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        let quota = self.0.index.held().bytes + ROOM_BYTES_MIN <= self.0.config.bytes_max;
-        quota && self.0.disk_room.load(Ordering::Relaxed) >= ROOM_BYTES_MIN && !self.0.faulty.load(Ordering::Relaxed)
+        self.room_bytes() >= ROOM_BYTES_MIN && !self.0.faulty.load(Ordering::Relaxed)
+    }
+
+    /// What it may still take before senders hear 503: by its quota, and by the file system as it was when last looked at.
+    #[must_use]
+    pub fn room_bytes(&self) -> u64 {
+        let quota = self.0.config.bytes_max.saturating_sub(self.0.index.held().bytes);
+        quota.min(self.0.disk_room.load(Ordering::Relaxed))
     }
 
     /// What it holds now.

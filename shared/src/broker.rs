@@ -19,7 +19,8 @@ pub mod topology;
 
 pub use apply::{Report, TopologyError, apply, check};
 pub use connect::ConnectError;
-pub use consume::{Consumer, ConsumerConfig, ConsumingConnection, Deliveries, Delivery, Receipt};
+pub use consume::watchdog::Vigilance;
+pub use consume::{Consumer, ConsumerConfig, ConsumingConnection, Deliveries, Delivery, Receipt, Watchdog};
 pub use encode::{DecodeError, decode, encode};
 pub use publish::{Destination, PublishError, Publisher, PublisherConfig};
 pub use raw::RawMessage;

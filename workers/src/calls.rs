@@ -2,23 +2,22 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde_json::Value;
 use shared::clock::Clock;
 use shared::domain::booking_chain::{Fact, Happening};
 use shared::domain::phone::E164;
 use shared::domain::provenance::{Actor, Channel, Provenance};
 use shared::envelope::{Envelope, Kind, Role};
-use shared::store::calls::{self, CallStatus, CallUpdate};
+use shared::store::calls::{self, CallUpdate, FoldedCall};
 use shared::store::tx::{CompanyTx, uid_lock};
 use shared::store::{appointments, callbacks, customers, function_calls};
 use shared::wire::calcom::{CalcomEvent, Trigger};
-use shared::wire::retell::RetellEvent;
+use shared::wire::retell::{RetellCall, RetellEvent};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::booking_facts::{self, Booker, Heard};
 use crate::calcom_events;
-use crate::phone_functions::call_update;
+use crate::call_facts;
 use crate::runtime::handler::reason;
 use crate::runtime::{Context, Failure, Handler, Prepared};
 use crate::tenants::{self, CallEvidence};
@@ -36,7 +35,6 @@ pub enum Work {
     /// A lifecycle event.
     Lifecycle {
         call: Box<CallUpdate>,
-        caller: Option<E164>,
     },
     /// Attendance.
     Calcom(Box<Heard>),
@@ -77,14 +75,7 @@ impl Handler for Calls {
             Work::Calcom(heard) => booking_facts::apply(tx, heard).await.map(|_| ()),
             Work::Look { uid, appointment_id } => self.look(tx, uid, *appointment_id).await,
             Work::AnswerMissed(missed) => self.missed(tx, missed).await,
-            Work::Lifecycle { call, caller } => {
-                let customer_id = match caller {
-                    Some(phone) => customers::by_phone(tx, phone).await?,
-                    None => None,
-                };
-                calls::upsert(tx, &CallUpdate { customer_id, ..(**call).clone() }).await?;
-                Ok(())
-            }
+            Work::Lifecycle { call } => take_in(tx, call).await.map(|_| ()),
         }
     }
 }
@@ -98,20 +89,16 @@ impl Calls {
     async fn prepare_lifecycle(&self, envelope: &Envelope) -> Result<Prepared<Work>, Failure> {
         let endpoint = tenants::endpoint(envelope)?;
         let body = envelope.body.clone();
-        let (mut call, number, agent, company) = {
+        let (mut call, evidence) = {
             let event = RetellEvent::parse(&body).map_err(|error| Failure::park(reason::POISON, error.to_string()))?;
-            let number = event.call.our_number().map(|number| number.expose().clone());
-            let company = event.call.metadata_text("company_id").and_then(|text| text.parse::<Uuid>().ok());
-            let call = lifecycle(envelope.kind, &event).ok_or_else(|| Failure::park(reason::UNREADABLE, "the event's call has no id"))?;
-            (call, number, event.call.agent_id.clone(), company)
+            let call = call_facts::lifecycle(envelope.kind, &event).ok_or_else(|| Failure::park(reason::UNREADABLE, "the event's call has no id"))?;
+            (call, evidence(&event.call))
         };
-        let evidence = CallEvidence { our_number: number.as_deref(), agent_id: agent.as_deref(), company_id: company };
-        let owner = tenants::of_call(&self.pool, endpoint, &evidence).await?;
+        let owner = tenants::of_call(&self.pool, endpoint, &evidence.as_ref()).await?;
         call.branch_id = owner.branch_id;
         call.phone_number_id = Some(owner.phone_number_id);
-        let caller = call.caller.as_deref().and_then(E164::parse);
         let locks = vec![uid_lock(owner.company_id, &call.retell_call_id)];
-        Ok(Prepared { company_id: Some(owner.company_id), locks, work: Work::Lifecycle { call: Box::new(call), caller } })
+        Ok(Prepared { company_id: Some(owner.company_id), locks, work: Work::Lifecycle { call: Box::new(call) } })
     }
 
     /// A foreign template, a meeting's end, a reassignment …: if it names a booking that we know, Cal.com is asked; otherwise it is stored and counted.
@@ -202,41 +189,39 @@ pub async fn told_too_late(tx: &mut CompanyTx, call_id: Option<Uuid>, appointmen
     Ok(())
 }
 
-/// What a lifecycle event says of its call. The event's name decides the status, never the call's own field alone (retell reference 2.5).
-fn lifecycle(kind: Kind, event: &RetellEvent<'_>) -> Option<CallUpdate> {
-    let call = &event.call;
-    let status = match kind {
-        Kind::RetellCallEnded => CallStatus::Ended,
-        Kind::RetellCallAnalyzed => CallStatus::Analyzed,
-        _ => CallStatus::Ongoing,
+/// What a call says of its tenant, kept beyond its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Evidence {
+    our_number: Option<String>,
+    agent_id: Option<String>,
+    company_id: Option<Uuid>,
+}
+
+impl Evidence {
+    #[must_use]
+    pub fn as_ref(&self) -> CallEvidence<'_> {
+        CallEvidence { our_number: self.our_number.as_deref(), agent_id: self.agent_id.as_deref(), company_id: self.company_id }
+    }
+}
+
+/// What a call object says of its tenant.
+#[must_use]
+pub fn evidence(call: &RetellCall<'_>) -> Evidence {
+    Evidence {
+        our_number: call.our_number().map(|number| number.expose().clone()),
+        agent_id: call.agent_id.clone(),
+        company_id: call.metadata_text("company_id").and_then(|text| text.parse().ok()),
+    }
+}
+
+/// Takes in what was told of a call: the one way of lifecycle events and of Retell's answers. Under the lock of the call's id.
+///
+/// # Errors
+/// Only what the store says.
+pub async fn take_in(tx: &mut CompanyTx, told: &CallUpdate) -> Result<FoldedCall, Failure> {
+    let customer_id = match told.caller.as_deref().and_then(E164::parse) {
+        Some(phone) => customers::by_phone(tx, &phone).await?,
+        None => None,
     };
-    let transfer = match kind {
-        Kind::RetellTransferStarted => Some("started"),
-        Kind::RetellTransferBridged => Some("bridged"),
-        Kind::RetellTransferCancelled => Some("cancelled"),
-        Kind::RetellTransferEnded => Some("ended"),
-        _ => None,
-    };
-    let base = call_update(call, Some(status))?;
-    let analysis = call.call_analysis.as_ref();
-    let custom = analysis.map(|analysis| analysis.custom_analysis_data.expose()).filter(|custom| !custom.is_empty());
-    let destination = event.transfer_destination.as_ref().and_then(|destination| destination.number.as_ref()).or(call.transfer_destination.as_ref());
-    let ended = status >= CallStatus::Ended;
-    Some(CallUpdate {
-        connected: ended.then(|| call.call_status.as_deref() != Some("not_connected")),
-        ended_at: call.ended_at,
-        duration_ms: call.duration_ms,
-        disconnection_reason: call.disconnection_reason.clone(),
-        transfer_state: transfer.map(str::to_owned),
-        transfer_destination: destination.map(|destination| destination.expose().clone()),
-        transcript: if ended { call.transcript_text().map(|text| text.expose().clone()) } else { None },
-        recording_url: call.recording_url.as_ref().map(|url| url.expose().clone()),
-        summary: analysis.and_then(|analysis| analysis.call_summary.as_ref()).map(|summary| summary.expose().clone()),
-        sentiment: analysis.and_then(|analysis| analysis.user_sentiment.clone()),
-        in_voicemail: analysis.and_then(|analysis| analysis.in_voicemail),
-        retell_successful: analysis.and_then(|analysis| analysis.call_successful),
-        analysis: custom.map(|custom| Value::Object(custom.clone())),
-        cost_cents: call.call_cost.as_ref().and_then(|cost| cost.combined_cost_cents),
-        ..base
-    })
+    Ok(calls::fold(tx, &CallUpdate { customer_id, ..told.clone() }).await?)
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use shared::config::{Broker, BrokerArgs, Calcom, CalcomArgs, ConfigError, Database, DatabaseArgs, KeysArgs, Problems, Telemetry, TelemetryArgs};
+use shared::config::{
+    Broker, BrokerArgs, Calcom, CalcomArgs, ConfigError, Database, DatabaseArgs, KeysArgs, Problems, Retell, RetellArgs, Telemetry, TelemetryArgs,
+};
 use shared::envelope::Role;
 use shared::secret::Keyring;
 
@@ -27,7 +29,7 @@ const DRAIN_MAX_CALCOM_SYNC: Duration = Duration::from_secs(35);
 #[derive(Parser, Debug)]
 #[command(name = "workers", version, after_help = "Examples:\n  workers booking\n  workers booking reschedule cancellation\n  workers all")]
 pub struct Args {
-    /// Roles of this process: booking, reschedule, cancellation, calcom-sync, desk, calls; or all.
+    /// Roles of this process: booking, reschedule, cancellation, calcom-sync, desk, calls, scheduler; or all.
     #[arg(required = true, num_args = 1..)]
     pub roles: Vec<String>,
     /// Messages in work at the same time on each live lane.
@@ -45,6 +47,8 @@ pub struct Args {
     #[command(flatten)]
     pub calcom: CalcomArgs,
     #[command(flatten)]
+    pub retell: RetellArgs,
+    #[command(flatten)]
     pub telemetry: TelemetryArgs,
 }
 
@@ -61,6 +65,7 @@ pub struct Config {
     /// Only where a role opens credentials.
     pub keyring: Option<Arc<Keyring>>,
     pub calcom: Calcom,
+    pub retell: Retell,
     pub telemetry: Telemetry,
 }
 
@@ -82,6 +87,7 @@ impl Args {
             broker: self.broker.check(&mut problems),
             keyring: None,
             calcom: self.calcom.check(&mut problems),
+            retell: self.retell.check(&mut problems),
             telemetry: self.telemetry.check(&mut problems),
             roles,
         };
@@ -104,9 +110,9 @@ impl Config {
     }
 }
 
-/// Only calcom-sync calls Cal.com to change something, and so only it opens API keys.
+/// calcom-sync calls Cal.com, and the scheduler's jobs read Retell's lists.
 const fn opens_credentials(role: Role) -> bool {
-    matches!(role, Role::CalcomSync)
+    matches!(role, Role::CalcomSync | Role::Scheduler)
 }
 
 fn roles(names: &[String], problems: &mut Problems) -> Vec<Role> {

@@ -9,18 +9,23 @@
 
 mod answers;
 mod appointment_changes;
+mod backlogs;
 pub mod booking;
 pub mod booking_facts;
 mod calcom_events;
 pub mod calcom_sync;
+pub mod call_facts;
+mod call_reconcile;
 pub mod calls;
 pub mod cancellation;
 pub mod config;
 pub mod desk;
 mod phone_functions;
+pub mod reconcile_metrics;
 pub mod registry;
 pub mod reschedule;
 pub mod runtime;
+pub mod scheduler;
 mod tenants;
 
 pub use config::{Args, Config};

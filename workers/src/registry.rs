@@ -6,6 +6,7 @@ use shared::envelope::Role;
 use tokio::sync::Notify;
 
 use crate::appointment_changes::AppointmentChanges;
+use crate::backlogs;
 use crate::booking::Booking;
 use crate::calcom_sync::{self, Doorbell};
 use crate::calls::Calls;
@@ -13,9 +14,10 @@ use crate::cancellation::Cancellation;
 use crate::desk::Desk;
 use crate::reschedule::Reschedule;
 use crate::runtime::Roles;
+use crate::scheduler;
 
 /// The roles of this program, in the order of the architecture's table.
-pub const ROLES: [Role; 6] = [Role::Booking, Role::Reschedule, Role::Cancellation, Role::CalcomSync, Role::Desk, Role::Calls];
+pub const ROLES: [Role; 7] = [Role::Booking, Role::Reschedule, Role::Cancellation, Role::CalcomSync, Role::Desk, Role::Calls, Role::Scheduler];
 
 /// Starts a role. A handler is made once per lane: `roles.consume(booking::Booking::new)` with `fn new(context: Context) -> Self`.
 pub fn attach(role: Role, roles: &mut Roles<'_>) {
@@ -28,12 +30,15 @@ pub fn attach(role: Role, roles: &mut Roles<'_>) {
             let bell = Arc::new(Notify::new());
             roles.consume(|_| Doorbell::new(Arc::clone(&bell)));
             roles.background("intent dispatcher", |context| calcom_sync::run(context, bell));
+            roles.background("sweeps", calcom_sync::sweep::run);
         }
         Role::Calls => {
             roles.consume(Calls::new);
             roles.move_dead_letters();
+            roles.background("backlog gauges", backlogs::run);
         }
-        // later issues; `config` refuses them until they stand in ROLES
-        Role::Backfill | Role::Scheduler => {}
+        Role::Scheduler => roles.background("scheduler", scheduler::run),
+        // a later issue; `config` refuses it until it stands in ROLES
+        Role::Backfill => {}
     }
 }

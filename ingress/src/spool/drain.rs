@@ -70,14 +70,14 @@ async fn drain_batch(spool: &Spool, outlet: &dyn Outlet, queue: &QueueName, reco
     .await;
     let looked_at: Vec<_> = batch.iter().map(|(place, _)| *place).collect();
     let done: Vec<_> = looked_at.iter().zip(&results).filter_map(|(place, ok)| ok.then_some(*place)).collect();
-    let damaged = batch.iter().filter(|(_, read)| matches!(read, Read::Damaged)).count();
-    spool.0.index.remove(queue, &looked_at, &done, damaged as u64);
+    let damaged: Vec<_> = batch.iter().filter(|(_, read)| matches!(read, Read::Damaged)).map(|(place, _)| *place).collect();
+    spool.0.index.remove(queue, &looked_at, &done, &damaged);
     !looked_at.is_empty() && done.len() == looked_at.len()
 }
 
 enum Read {
     Envelope(Box<Envelope>),
-    /// Sound at the start of the process, damaged since: lost, counted.
+    /// Sound at the start of the process, damaged since: counted, and its segment is set aside.
     Damaged,
     /// The disk did not give it; tried again later.
     Failed,
@@ -92,7 +92,7 @@ async fn read_batch(spool: &Spool, queue: &QueueName, records_max: usize) -> Vec
                 let read = match frame.map(|frame| record::decode(&frame.into())) {
                     Ok(Some((_, envelope))) => Read::Envelope(Box::new(envelope)),
                     Ok(None) => {
-                        tracing::error!(segment = place.segment, offset = place.offset, "a spool record is damaged and lost");
+                        tracing::error!(segment = place.segment, offset = place.offset, "a spool record is damaged; its segment is set aside");
                         Read::Damaged
                     }
                     Err(error) => {

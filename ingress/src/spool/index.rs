@@ -49,6 +49,7 @@ impl Index {
                 }
             }
             inner.held.damaged += unreadable.len() as u64;
+            segment.spoiled |= !unreadable.is_empty();
             segment.pending -= unreadable.len();
             inner.held.records += segment.pending as u64;
             inner.held.bytes += segment.bytes;
@@ -132,7 +133,7 @@ impl Index {
     }
 
     /// Takes drained records off the head of a queue. `looked_at` is what `head` gave; only `done` of them go, `damaged` of these unread.
-    pub fn remove(&self, queue: &QueueName, looked_at: &[Place], done: &[Place], damaged: u64) {
+    pub fn remove(&self, queue: &QueueName, looked_at: &[Place], done: &[Place], damaged: &[Place]) {
         let mut inner = self.lock();
         if let Some(waiting) = inner.queues.get_mut(queue) {
             waiting.drain(..looked_at.len().min(waiting.len()));
@@ -142,7 +143,12 @@ impl Index {
             }
         }
         inner.held.records = inner.held.records.saturating_sub(done.len() as u64);
-        inner.held.damaged += damaged;
+        inner.held.damaged += damaged.len() as u64;
+        for place in damaged {
+            if let Some(segment) = inner.segments.get_mut(&place.segment) {
+                segment.spoiled = true;
+            }
+        }
         let mut by_segment: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
         done.iter().for_each(|place| by_segment.entry(place.segment).or_default().push(place.offset));
         for (segment, offsets) in by_segment {

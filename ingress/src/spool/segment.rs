@@ -3,6 +3,7 @@
 //! Not when to write or publish (that is `writer` and `drain`). The `Disk` trait is the seam at which tests break the disk.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -15,6 +16,8 @@ use super::record::{self, Scan};
 pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 /// A segment file is at most one record longer than `SEGMENT_BYTES`; anything far beyond is not ours and is not read into memory.
 const SEGMENT_FILE_BYTES_MAX: u64 = 2 * SEGMENT_BYTES;
+/// Spoiled segments that are kept for a human, outside the quota: 256 MiB at most.
+const DAMAGED_FILES_MAX: usize = 16;
 
 /// An open segment that is written.
 pub trait Log: Send {
@@ -89,6 +92,8 @@ pub struct Segment {
     pub bytes: u64,
     /// Records not drained yet.
     pub pending: usize,
+    /// Holds records that could not be published (damaged, or of a form that this binary does not know): kept for a human instead of removed.
+    pub spoiled: bool,
     file: File,
     done: Option<File>,
     folder: PathBuf,
@@ -102,7 +107,7 @@ impl Segment {
     /// As the file system says.
     pub fn open(folder: &Path, id: u64) -> io::Result<Self> {
         let file = File::open(path(folder, id))?;
-        Ok(Self { bytes: file.metadata()?.len(), pending: 0, file, done: None, folder: folder.to_owned(), id })
+        Ok(Self { bytes: file.metadata()?.len(), pending: 0, spoiled: false, file, done: None, folder: folder.to_owned(), id })
     }
 
     /// A handle that reads while the index is not locked.
@@ -126,10 +131,12 @@ impl Segment {
         }
     }
 
-    /// Removes the segment's files.
+    /// Removes the segment's files, or sets a spoiled one aside under another name.
     pub fn delete(self) {
+        let segment = path(&self.folder, self.id);
+        let kept = self.spoiled && set_aside(&self.folder, &segment);
         // The list goes last: without it a crash in between would publish the whole segment again.
-        for path in [path(&self.folder, self.id), done_path(&self.folder, self.id)] {
+        for path in [(!kept).then_some(segment), Some(done_path(&self.folder, self.id))].into_iter().flatten() {
             if let Err(error) = fs::remove_file(&path)
                 && error.kind() != io::ErrorKind::NotFound
             {
@@ -137,6 +144,13 @@ impl Segment {
             }
         }
     }
+}
+
+/// True if the file lies there as `.damaged` from now on. Only so many are kept; a disk that damages more shows itself in the first ones.
+fn set_aside(folder: &Path, segment: &Path) -> bool {
+    let is_damaged = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|end| end == "damaged");
+    let kept = fs::read_dir(folder).map_or(0, |entries| entries.flatten().filter(is_damaged).count());
+    kept < DAMAGED_FILES_MAX && fs::rename(segment, segment.with_extension("damaged")).is_ok()
 }
 
 /// Reads one record's bytes.
@@ -165,15 +179,23 @@ pub struct Recovered {
 /// The folder or a file in it cannot be read.
 pub fn recover(folder: &Path) -> Result<Vec<Recovered>, SpoolError> {
     let failed = |source| SpoolError::Recover { source };
-    let mut ids = Vec::new();
+    let mut ids: Vec<u64> = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let id = name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|hex| u64::from_str_radix(hex, 16).ok());
-        ids.extend(id);
+        ids.extend(id_of(&entry.map_err(failed)?.file_name()));
     }
     ids.sort_unstable();
     let newest = ids.last().copied();
     ids.into_iter().map(|id| recover_one(folder, id, Some(id) == newest).map_err(failed)).collect()
+}
+
+fn id_of(name: &OsStr) -> Option<u64> {
+    name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|hex| u64::from_str_radix(hex, 16).ok())
+}
+
+/// Whether a folder holds any segment; one that cannot be read holds none.
+#[must_use]
+pub fn any_in(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| id_of(&entry.file_name()).is_some()))
 }
 
 fn recover_one(folder: &Path, id: u64, newest: bool) -> io::Result<Recovered> {
@@ -190,12 +212,13 @@ fn recover_one(folder: &Path, id: u64, newest: bool) -> io::Result<Recovered> {
         tracing::warn!(segment = id, bytes = torn, "the spool cut off the torn end of its last write, which was never acknowledged");
     }
     if damaged > 0 {
-        tracing::error!(segment = id, records = damaged, "spool records are damaged and lost");
+        tracing::error!(segment = id, records = damaged, "spool records are damaged; their segment is set aside when the others are published");
     }
     let done = read_done(&done_path(folder, id));
     records.retain(|(offset, _)| !done.contains(offset));
     let mut segment = Segment::open(folder, id)?;
     segment.pending = records.len();
+    segment.spoiled = damaged > 0;
     Ok(Recovered { id, segment, records, damaged })
 }
 

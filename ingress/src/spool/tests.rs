@@ -210,6 +210,75 @@ async fn a_used_up_quota_refuses_and_draining_makes_room() {
     assert!(spool.has_room(), "{:?}", spool.held());
 }
 
+#[tokio::test]
+async fn a_segment_with_a_damaged_record_is_set_aside_when_the_others_are_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path());
+    let mut ends = vec![0];
+    for body in ["one", "two", "three"] {
+        spool.append(&booking(), &envelope(body)).await.unwrap();
+        ends.push(usize::try_from(spool.held().bytes).unwrap());
+    }
+    drop(spool);
+    let mut data = fs::read(only_segment(folder.path())).unwrap();
+    data[ends[2] - 1] ^= 1;
+    fs::write(only_segment(folder.path()), data).unwrap();
+    let spool = reopen(folder.path()).await;
+    let sink = Sink::default();
+    drain_all(&spool, &sink).await;
+    assert_eq!(sink.bodies(), ["one", "three"]);
+    assert_eq!((spool.held().records, spool.held().damaged), (0, 1));
+    assert!(segment::path(folder.path(), 1).with_extension("damaged").exists() && !segment::any_in(folder.path()));
+    drop(spool);
+    // named again as it was, a program that can read it publishes it: here the same one, so nothing but what is sound
+    fs::rename(segment::path(folder.path(), 1).with_extension("damaged"), segment::path(folder.path(), 1)).unwrap();
+    assert_eq!(reopen(folder.path()).await.held().records, 2);
+}
+
+/// Only what the broker confirmed leaves an orphan; a second run takes up what the first could not.
+#[tokio::test]
+async fn an_orphan_is_emptied_as_far_as_the_broker_confirms_and_again_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path());
+    for number in 0..100 {
+        spool.append(&booking(), &envelope(&format!("b{number}"))).await.unwrap();
+        spool.append(&calls(), &envelope(&format!("c{number}"))).await.unwrap();
+    }
+    assert!(matches!(orphan::open(folder.path()), Err(SpoolError::InUse { .. })), "its ingress is alive");
+    drop(spool);
+    drop(reopen(folder.path()).await);
+    let orphan_of = || async {
+        loop {
+            match orphan::open(folder.path()) {
+                Err(SpoolError::InUse { .. }) => tokio::task::yield_now().await,
+                opened => return opened.unwrap(),
+            }
+        }
+    };
+    let sink = Sink::default();
+    *sink.refusing.lock().unwrap() = Some(booking());
+    let spool = orphan_of().await;
+    let emptied = orphan::empty(&spool, &sink, Duration::from_millis(300)).await;
+    assert_eq!((emptied.confirmed.clone(), emptied.held.records), ([(calls(), 100)].into(), 100));
+    drop(spool);
+    *sink.refusing.lock().unwrap() = None;
+    let spool = orphan_of().await;
+    let emptied = orphan::empty(&spool, &sink, Duration::from_secs(10)).await;
+    assert_eq!((emptied.confirmed, emptied.held), ([(booking(), 100)].into(), Held::default()));
+    drop(spool);
+    let spool = orphan_of().await;
+    assert_eq!(orphan::empty(&spool, &sink, Duration::from_secs(10)).await, orphan::Emptied::default());
+    assert_eq!(sink.bodies().len(), 200, "none twice");
+}
+
+#[test]
+fn a_folder_without_a_spool_is_no_orphan() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(orphan::open(folder.path()), Err(SpoolError::NoSpool { .. })));
+    assert!(matches!(orphan::open(&folder.path().join("mistyped")), Err(SpoolError::NoSpool { .. })));
+    assert!(!folder.path().join("mistyped").exists());
+}
+
 /// A disk with a switch.
 struct Breakable {
     broken: Arc<AtomicBool>,

@@ -1,7 +1,8 @@
-//! Two operations, one attempt each. Every body is bounded; an error carries operation and status, never content.
+//! Three operations, one attempt each. Every body is bounded; an error carries operation and status, never content.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use reqwest::{Client, Method, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -13,6 +14,8 @@ use crate::config::Retell;
 const CALL_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Retell's limit of metadata and variables is 50 kB; what we tell an agent is a sentence or two.
 const CONTEXT_CHARS_MAX: usize = 2_000;
+/// An item of a list has no transcript: 4 kB, with its metadata 50 kB at worst, so that a page stays below [`CALL_BYTES_MAX`].
+const PAGE_CALLS_MAX: u16 = 100;
 
 /// A Retell request that brought no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,24 @@ pub struct LiveUpdate {
     pub dynamic_variables: Vec<(String, crate::telemetry::Masked<String>)>,
 }
 
+/// Which calls, and which page of them: those that ended or began in a span of time (both ends are inside), the earliest start first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallQuery {
+    pub span: Span,
+    pub from: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    /// The key of the page before.
+    pub pagination_key: Option<String>,
+}
+
+/// What of a call lies in the span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Calls that never connected have no end.
+    Ended,
+    Started,
+}
+
 /// The client. Clones share one connection pool.
 #[derive(Clone, Debug)]
 pub struct RetellClient {
@@ -82,7 +103,22 @@ impl RetellClient {
     pub async fn get_call(&self, api_key: &SecretString, call_id: &str) -> Result<Option<Vec<u8>>, RetellError> {
         const OPERATION: &str = "read a call";
         let request = self.request(OPERATION, Method::GET, "get-call", call_id, api_key)?;
-        self.send(OPERATION, request).await
+        match self.send(OPERATION, request).await {
+            // Retell's word for an id that it does not know, or no longer (reference section 6.1)
+            Err(RetellError::Refused { status: 422, .. }) => Ok(None),
+            answer => answer,
+        }
+    }
+
+    /// A page of calls, without transcripts: bytes that [`crate::wire::retell::CallList`] reads.
+    ///
+    /// # Errors
+    /// See [`RetellError`]. 404 is an error here: Retell has moved this path before (reference section 6.2).
+    pub async fn list_calls(&self, api_key: &SecretString, query: &CallQuery) -> Result<Vec<u8>, RetellError> {
+        const OPERATION: &str = "list calls";
+        let url = format!("{}/v3/list-calls", self.base_url);
+        let request = self.http.post(url).bearer_auth(api_key.expose_secret()).timeout(self.timeout).json(&query.to_json());
+        self.send(OPERATION, request).await?.ok_or(RetellError::Refused { operation: OPERATION, status: 404 })
     }
 
     /// Pushes a late result into a running call. `false`: the call is over (or unknown), so it becomes a callback instead.
@@ -129,6 +165,21 @@ impl RetellClient {
             408 | 500..=599 => Err(RetellError::Unavailable { operation, status: Some(status), source: None }),
             _ => Err(RetellError::Refused { operation, status }),
         }
+    }
+}
+
+impl CallQuery {
+    fn to_json(&self) -> Value {
+        let field = match self.span {
+            Span::Ended => "end_timestamp",
+            Span::Started => "start_timestamp",
+        };
+        let span = json!({ "type": "range", "op": "bt", "value": [self.from.timestamp_millis(), self.until.timestamp_millis()] });
+        let mut body = json!({ "filter_criteria": { field: span }, "sort_order": "ascending", "limit": PAGE_CALLS_MAX });
+        if let Some(key) = &self.pagination_key {
+            body["pagination_key"] = json!(key);
+        }
+        body
     }
 }
 
@@ -202,6 +253,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_list_is_asked_for_by_its_span_and_page() {
+        let (client, seen) = answering(200, r#"{"items":[],"has_more":false}"#).await;
+        let at = |ms| DateTime::from_timestamp_millis(ms).unwrap();
+        let query = CallQuery { span: Span::Ended, from: at(1_000), until: at(2_000), pagination_key: None };
+        client.list_calls(&key(), &query).await.unwrap();
+        client.list_calls(&key(), &CallQuery { span: Span::Started, pagination_key: Some("k1".into()), ..query.clone() }).await.unwrap();
+        {
+            let seen = seen.lock().unwrap();
+            assert_eq!((seen[0].0.as_str(), seen[0].1.as_str()), ("POST", "/v3/list-calls"));
+            let bodies: Vec<Value> = seen.iter().map(|request| serde_json::from_str(&request.3).unwrap()).collect();
+            let span = json!({"type": "range", "op": "bt", "value": [1_000, 2_000]});
+            assert_eq!(bodies[0], json!({"filter_criteria": {"end_timestamp": span}, "sort_order": "ascending", "limit": 100}));
+            assert_eq!((&bodies[1]["filter_criteria"]["start_timestamp"], &bodies[1]["pagination_key"]), (&span, &json!("k1")));
+        }
+        let (client, _) = answering(404, "{}").await;
+        assert!(matches!(client.list_calls(&key(), &query).await, Err(RetellError::Refused { status: 404, .. })));
+    }
+
+    #[tokio::test]
     async fn failures_are_told_apart() {
         for (status, transient) in [(401, false), (429, true), (500, true), (503, true), (402, false), (302, false)] {
             let (client, seen) = answering(status, "{}").await;
@@ -210,8 +280,10 @@ mod tests {
             assert_eq!(seen.lock().unwrap().len(), 1);
             assert!(!format!("{error} {error:?}").contains("call_1a"));
         }
-        let (client, _) = answering(404, "").await;
-        assert!(client.get_call(&key(), "call_1a").await.unwrap().is_none());
-        assert!(matches!(client.get_call(&key(), "../x").await, Err(RetellError::Unsendable { .. })));
+        for status in [404, 422] {
+            let (client, _) = answering(status, "").await;
+            assert!(client.get_call(&key(), "call_1a").await.unwrap().is_none());
+            assert!(matches!(client.get_call(&key(), "../x").await, Err(RetellError::Unsendable { .. })));
+        }
     }
 }

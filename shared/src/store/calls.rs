@@ -1,64 +1,18 @@
-//! One row per Retell call, upserted by any event in any order: absent values never overwrite, the status only moves forward (incidents 32, 33, 34, 86).
+//! One row per Retell call, made and completed by anything that is told of it, in any order. What the row says is decided by `domain::call`.
+//!
+//! Whoever folds holds the advisory lock of the call's id (`tx::uid_lock`), so that no two read the row at once. Called by calls, every function and the
+//! reconciling of calls.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::types::Json;
 use uuid::Uuid;
 
+pub use crate::domain::call::{Analysis, CallState, CallStatus, CallUpdate, Folded, Lifecycle, Mark, Transfer};
 use crate::store::tx::CompanyTx;
 use crate::store::{StoreError, failed};
-
-/// Where a call stands. Only moves to the right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CallStatus {
-    Registered,
-    Ongoing,
-    Ended,
-    Analyzed,
-}
-
-impl CallStatus {
-    #[must_use]
-    pub const fn literal(self) -> &'static str {
-        match self {
-            Self::Registered => "registered",
-            Self::Ongoing => "ongoing",
-            Self::Ended => "ended",
-            Self::Analyzed => "analyzed",
-        }
-    }
-}
-
-/// What an event or a function says about a call. `None` = it says nothing.
-#[derive(Clone, Debug, Default)]
-pub struct CallUpdate {
-    pub retell_call_id: String,
-    pub status: Option<CallStatus>,
-    pub branch_id: Uuid,
-    pub phone_number_id: Option<Uuid>,
-    pub customer_id: Option<Uuid>,
-    pub agent_id: Option<String>,
-    pub agent_version: Option<i32>,
-    pub direction: Option<String>,
-    pub caller_raw: Option<String>,
-    pub caller: Option<String>,
-    pub our_number: Option<String>,
-    pub connected: Option<bool>,
-    pub started_at: Option<DateTime<Utc>>,
-    pub ended_at: Option<DateTime<Utc>>,
-    pub duration_ms: Option<i64>,
-    pub disconnection_reason: Option<String>,
-    pub transfer_state: Option<String>,
-    pub transfer_destination: Option<String>,
-    pub transcript: Option<String>,
-    pub recording_url: Option<String>,
-    pub summary: Option<String>,
-    pub sentiment: Option<String>,
-    pub in_voicemail: Option<bool>,
-    pub retell_successful: Option<bool>,
-    pub analysis: Option<Value>,
-    pub cost_cents: Option<f64>,
-    pub metadata: Option<Value>,
-}
 
 /// What later steps need of a call's row.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -70,83 +24,193 @@ pub struct Call {
     pub status: String,
 }
 
-const UPSERT: &str = "
-    INSERT INTO calls AS c (id, company_id, number, retell_call_id, status, branch_id, phone_number_id, customer_id, retell_agent_id, retell_agent_version, direction,
+/// A call that was folded.
+#[derive(Clone, Debug)]
+pub struct FoldedCall {
+    pub call: Call,
+    pub folded: Folded,
+}
+
+/// The row, with what identifies it.
+#[derive(sqlx::FromRow)]
+struct Row {
+    #[sqlx(flatten)]
+    call: Call,
+    heard: Vec<String>,
+    phone_number_id: Option<Uuid>,
+    retell_agent_id: Option<String>,
+    retell_agent_version: Option<i32>,
+    direction: String,
+    caller_raw: Option<String>,
+    caller: Option<String>,
+    our_number: Option<String>,
+    connected: Option<bool>,
+    started_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    duration_ms: Option<i64>,
+    disconnection_reason: Option<String>,
+    transfer_state: Option<String>,
+    transfer_destination: Option<String>,
+    transcript: Option<String>,
+    recording_url: Option<String>,
+    summary: Option<String>,
+    sentiment: Option<String>,
+    in_voicemail: Option<bool>,
+    retell_successful: Option<bool>,
+    analysis: Value,
+    cost_cents: Option<f64>,
+    metadata: Value,
+    marks: Json<BTreeMap<String, Mark>>,
+}
+
+const SELECT: &str = "SELECT id, number, branch_id, customer_id, status, heard, phone_number_id, retell_agent_id, retell_agent_version, direction, caller_raw, caller,
+    our_number, connected, started_at, ended_at, duration_ms, disconnection_reason, transfer_state, transfer_destination, transcript, recording_url, summary, sentiment,
+    in_voicemail, retell_successful, analysis, cost_cents, metadata, marks
+    FROM calls WHERE company_id = $1 AND retell_call_id = $2 FOR UPDATE";
+
+/// A call lasts an hour at most, unless its agent says otherwise (two hours are Retell's maximum); five minutes for its events to come (reference/retell.md 7.1, 8).
+macro_rules! maximum {
+    () => {
+        "frontdesk_now() + interval '65 minutes'"
+    };
+}
+
+const INSERT: &str = concat!(
+    "INSERT INTO calls (id, company_id, retell_call_id, branch_id, number, status, heard, phone_number_id, customer_id, retell_agent_id, retell_agent_version, direction,
         caller_raw, caller, our_number, connected, started_at, ended_at, duration_ms, disconnection_reason, transfer_state, transfer_destination, transcript,
-        recording_url, summary, sentiment, in_voicemail, retell_successful, analysis, cost_cents, metadata)
-    SELECT $1, $2,
-        -- a number is taken only for a new call: the row of a known one is never inserted
-        CASE WHEN EXISTS (SELECT 1 FROM calls k WHERE k.company_id = $2 AND k.retell_call_id = $3) THEN 0 ELSE next_number('call', $2) END, $3, coalesce($4, 'registered'), $5, $6, $7, $8, $9, coalesce($10, 'inbound'), $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-        $21, $22, $23, $24, $25, $26, coalesce($27, '{}'::jsonb), $28, coalesce($29, '{}'::jsonb)
-    ON CONFLICT (company_id, retell_call_id) DO UPDATE SET
-        status = CASE WHEN array_position(ARRAY['registered', 'ongoing', 'ended', 'analyzed'], excluded.status)
-                         > array_position(ARRAY['registered', 'ongoing', 'ended', 'analyzed'], c.status) THEN excluded.status ELSE c.status END,
-        phone_number_id = coalesce(c.phone_number_id, excluded.phone_number_id),
-        customer_id = coalesce(c.customer_id, excluded.customer_id),
-        retell_agent_id = coalesce(c.retell_agent_id, excluded.retell_agent_id),
-        retell_agent_version = coalesce(c.retell_agent_version, excluded.retell_agent_version),
-        caller_raw = coalesce(c.caller_raw, excluded.caller_raw),
-        caller = coalesce(c.caller, excluded.caller),
-        our_number = coalesce(c.our_number, excluded.our_number),
-        connected = coalesce(excluded.connected, c.connected),
-        started_at = coalesce(c.started_at, excluded.started_at),
-        ended_at = coalesce(c.ended_at, excluded.ended_at),
-        duration_ms = greatest(c.duration_ms, excluded.duration_ms),
-        disconnection_reason = coalesce(c.disconnection_reason, excluded.disconnection_reason),
-        transfer_state = CASE WHEN coalesce(array_position(ARRAY['started', 'cancelled', 'bridged', 'ended'], excluded.transfer_state), 0)
-                                 > coalesce(array_position(ARRAY['started', 'cancelled', 'bridged', 'ended'], c.transfer_state), 0) THEN excluded.transfer_state ELSE c.transfer_state END,
-        transfer_destination = coalesce(c.transfer_destination, excluded.transfer_destination),
-        transcript = CASE WHEN length(excluded.transcript) > coalesce(length(c.transcript), 0) THEN excluded.transcript ELSE c.transcript END,
-        recording_url = coalesce(excluded.recording_url, c.recording_url),
-        summary = coalesce(excluded.summary, c.summary),
-        sentiment = coalesce(excluded.sentiment, c.sentiment),
-        in_voicemail = coalesce(excluded.in_voicemail, c.in_voicemail),
-        retell_successful = coalesce(excluded.retell_successful, c.retell_successful),
-        analysis = c.analysis || excluded.analysis,
-        cost_cents = greatest(c.cost_cents, excluded.cost_cents),
-        metadata = c.metadata || excluded.metadata,
-        updated_at = now()
+        recording_url, summary, sentiment, in_voicemail, retell_successful, analysis, cost_cents, metadata, marks, look_due_at)
+    VALUES ($1, $2, $3, $4, next_number('call', $2), $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29,
+        $30, $31, CASE WHEN $32 THEN frontdesk_now() WHEN $5 IN ('registered', 'ongoing') THEN ",
+    maximum!(),
+    " END)
+    ON CONFLICT ON CONSTRAINT calls_retell_call DO NOTHING
+    RETURNING id, number, branch_id, customer_id, status"
+);
+
+/// The look at the maximum is off once the call has ended; a dispute sets one.
+const UPDATE: &str = "UPDATE calls SET look_due_at = CASE WHEN $32 THEN frontdesk_now() WHEN status IN ('registered', 'ongoing') AND $5 NOT IN ('registered', 'ongoing') THEN NULL
+        ELSE look_due_at END,
+    status = $5, heard = $6, phone_number_id = $7, customer_id = $8, retell_agent_id = $9, retell_agent_version = $10, direction = $11, caller_raw = $12, caller = $13,
+    our_number = $14, connected = $15, started_at = $16, ended_at = $17, duration_ms = $18, disconnection_reason = $19, transfer_state = $20, transfer_destination = $21,
+    transcript = $22, recording_url = $23, summary = $24, sentiment = $25, in_voicemail = $26, retell_successful = $27, analysis = $28, cost_cents = $29, metadata = $30,
+    marks = $31, updated_at = now()
+    WHERE id = $1 AND company_id = $2 AND retell_call_id = $3 AND branch_id = $4
     RETURNING id, number, branch_id, customer_id, status";
 
-/// Makes or completes the call's row.
+/// Makes or completes the call's row; it is written only if something changed.
 ///
 /// # Errors
-/// When Postgres is away or refuses the row.
-pub async fn upsert(tx: &mut CompanyTx, call: &CallUpdate) -> Result<Call, StoreError> {
+/// When Postgres is away or refuses the row; [`StoreError::Changed`] if somebody made the row meanwhile.
+pub async fn fold(tx: &mut CompanyTx, told: &CallUpdate) -> Result<FoldedCall, StoreError> {
     let company_id = tx.company_id();
-    sqlx::query_as(UPSERT)
-        .bind(Uuid::now_v7())
+    let row: Option<Row> =
+        sqlx::query_as(SELECT).bind(company_id).bind(&told.retell_call_id).fetch_optional(tx.connection()).await.map_err(failed("read a call"))?;
+    let (known, before) = row.map(Row::split).transpose()?.unzip();
+    let mut state = before.clone().unwrap_or_default();
+    let folded = state.fold(told);
+    if let Some(call) = known.clone()
+        && before.as_ref() == Some(&state)
+        && !folded.disputed
+    {
+        return Ok(FoldedCall { call, folded });
+    }
+    let call = write(tx, known.as_ref(), told, &state, folded.disputed).await?.ok_or(StoreError::Changed { table: "calls" })?;
+    Ok(FoldedCall { call, folded })
+}
+
+/// As [`fold`], for those who need the row only.
+///
+/// # Errors
+/// As [`fold`].
+pub async fn upsert(tx: &mut CompanyTx, told: &CallUpdate) -> Result<Call, StoreError> {
+    fold(tx, told).await.map(|folded| folded.call)
+}
+
+async fn write(tx: &mut CompanyTx, known: Option<&Call>, told: &CallUpdate, state: &CallState, disputed: bool) -> Result<Option<Call>, StoreError> {
+    let company_id = tx.company_id();
+    let none = Analysis::default();
+    let analysis = state.analysis.as_ref().unwrap_or(&none);
+    let object = |value: &Value| if value.is_object() { value.clone() } else { Value::Object(serde_json::Map::new()) };
+    sqlx::query_as(if known.is_some() { UPDATE } else { INSERT })
+        .bind(known.map_or_else(Uuid::now_v7, |call| call.id))
         .bind(company_id)
-        .bind(&call.retell_call_id)
-        .bind(call.status.map(CallStatus::literal))
-        .bind(call.branch_id)
-        .bind(call.phone_number_id)
-        .bind(call.customer_id)
-        .bind(&call.agent_id)
-        .bind(call.agent_version)
-        .bind(&call.direction)
-        .bind(&call.caller_raw)
-        .bind(&call.caller)
-        .bind(&call.our_number)
-        .bind(call.connected)
-        .bind(call.started_at)
-        .bind(call.ended_at)
-        .bind(call.duration_ms.map(|duration| duration.max(0)))
-        .bind(&call.disconnection_reason)
-        .bind(&call.transfer_state)
-        .bind(&call.transfer_destination)
-        .bind(&call.transcript)
-        .bind(&call.recording_url)
-        .bind(&call.summary)
-        .bind(&call.sentiment)
-        .bind(call.in_voicemail)
-        .bind(call.retell_successful)
-        .bind(&call.analysis)
-        .bind(call.cost_cents)
-        .bind(&call.metadata)
-        .fetch_one(tx.connection())
+        .bind(&told.retell_call_id)
+        .bind(known.map_or(told.branch_id, |call| call.branch_id))
+        .bind(state.status.literal())
+        .bind(state.heard.iter().map(|event| event.name()).collect::<Vec<_>>())
+        .bind(state.phone_number_id)
+        .bind(state.customer_id)
+        .bind(&state.agent_id)
+        .bind(state.agent_version)
+        .bind(state.direction.as_deref().unwrap_or("inbound"))
+        .bind(&state.caller_raw)
+        .bind(&state.caller)
+        .bind(&state.our_number)
+        .bind(state.connected)
+        .bind(state.started_at)
+        .bind(state.ended_at)
+        .bind(state.duration_ms.map(|duration| duration.max(0)))
+        .bind(&state.disconnection_reason)
+        .bind(state.transfer.map(Transfer::literal))
+        .bind(&state.transfer_destination)
+        .bind(&state.transcript)
+        .bind(&state.recording_url)
+        .bind(&analysis.summary)
+        .bind(&analysis.sentiment)
+        .bind(analysis.in_voicemail)
+        .bind(analysis.successful)
+        .bind(object(&analysis.custom))
+        .bind(state.cost_cents)
+        .bind(object(state.metadata.as_ref().unwrap_or(&Value::Null)))
+        .bind(Json(&state.marks))
+        .bind(disputed)
+        .fetch_optional(tx.connection())
         .await
         .map_err(failed("record a call"))
+}
+
+impl Row {
+    fn split(self) -> Result<(Call, CallState), StoreError> {
+        let unknown = |column| StoreError::BadRow { table: "calls", column };
+        let status = CallStatus::parse(&self.call.status).ok_or_else(|| unknown("status"))?;
+        let heard: Option<BTreeSet<Lifecycle>> = self.heard.iter().map(|name| Lifecycle::parse(name)).collect();
+        let transfer = self.transfer_state.as_deref().map(|literal| Transfer::parse(literal).ok_or_else(|| unknown("transfer_state"))).transpose()?;
+        let something = |value: Value| value.as_object().is_some_and(|object| !object.is_empty()).then_some(value);
+        let analysis = Analysis {
+            summary: self.summary,
+            sentiment: self.sentiment,
+            in_voicemail: self.in_voicemail,
+            successful: self.retell_successful,
+            custom: self.analysis,
+        };
+        let empty = Analysis { custom: Value::Object(serde_json::Map::new()), ..Analysis::default() };
+        let state = CallState {
+            status,
+            heard: heard.ok_or_else(|| unknown("heard"))?,
+            phone_number_id: self.phone_number_id,
+            customer_id: self.call.customer_id,
+            agent_id: self.retell_agent_id,
+            agent_version: self.retell_agent_version,
+            direction: Some(self.direction),
+            caller_raw: self.caller_raw,
+            caller: self.caller,
+            our_number: self.our_number,
+            connected: self.connected,
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            duration_ms: self.duration_ms,
+            disconnection_reason: self.disconnection_reason,
+            transfer,
+            transfer_destination: self.transfer_destination,
+            transcript: self.transcript,
+            recording_url: self.recording_url,
+            analysis: (analysis != empty).then_some(analysis),
+            cost_cents: self.cost_cents,
+            metadata: something(self.metadata),
+            marks: self.marks.0,
+        };
+        Ok((self.call, state))
+    }
 }
 
 /// Links the call to its customer, if it has none yet.

@@ -4,6 +4,7 @@
 
 mod call;
 mod function;
+mod list;
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ use serde_json::value::RawValue;
 
 pub use call::{CallAnalysis, CallCost, RetellCall};
 pub use function::FunctionCall;
+pub use list::CallList;
 
 use super::{WireError, lenient};
 use crate::telemetry::Masked;

@@ -1,0 +1,156 @@
+//! What the reconciling of calls remembers: how far each Retell account was compared with Retell's list, which calls Retell is to be asked about, and which
+//! calls of it are nobody's.
+//!
+//! Not the calls themselves (`calls`). Called by the scheduler's jobs.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Duration, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::domain::call::Lifecycle;
+use crate::store::tx::CompanyTx;
+use crate::store::{StoreError, failed};
+
+/// Accounts of one run; more workspaces than this is another product.
+const ACCOUNTS_MAX: i64 = 1_000;
+
+/// A Retell account that can be asked: it has a live key, and an endpoint whose webhooks are compared.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct SweptAccount {
+    pub credential_id: Uuid,
+    pub endpoint_id: Uuid,
+    /// Every call that ended before was looked at; `None`: no sweep yet.
+    pub swept_until: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// A call about which Retell is to be asked.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct DueCall {
+    pub company_id: Uuid,
+    pub retell_call_id: String,
+    pub credential_id: Uuid,
+    pub endpoint_id: Uuid,
+}
+
+/// What we know of a call that Retell lists.
+#[derive(Clone, Debug, Default)]
+pub struct KnownCall {
+    pub heard: BTreeSet<Lifecycle>,
+    pub has_transcript: bool,
+}
+
+/// Every account that can be asked.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn accounts(pool: &PgPool) -> Result<Vec<SweptAccount>, StoreError> {
+    sqlx::query_as(
+        "SELECT k.id AS credential_id, e.id AS endpoint_id, s.swept_until, k.created_at FROM credentials k
+         JOIN LATERAL (SELECT id FROM endpoints WHERE endpoints.provider_account_id = k.provider_account_id ORDER BY disabled_at DESC NULLS FIRST, created_at, id LIMIT 1) e
+             ON true
+         LEFT JOIN call_sweeps s ON s.credential_id = k.id
+         WHERE k.provider = 'retell' AND k.disabled_at IS NULL ORDER BY k.id LIMIT $1",
+    )
+    .bind(ACCOUNTS_MAX)
+    .fetch_all(pool)
+    .await
+    .map_err(failed("list the Retell accounts"))
+}
+
+/// Notes that every call which ended before `until` was looked at; never back.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn swept(tx: &mut CompanyTx, credential_id: Uuid, until: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO call_sweeps AS s (credential_id, swept_until, swept_at) VALUES ($1, $2, frontdesk_now())
+         ON CONFLICT (credential_id) DO UPDATE SET swept_until = greatest(s.swept_until, excluded.swept_until), swept_at = excluded.swept_at",
+    )
+    .bind(credential_id)
+    .bind(until)
+    .execute(tx.connection())
+    .await
+    .map_err(failed("note how far calls were swept"))?;
+    Ok(())
+}
+
+/// What we know of these calls of the company; a call that is missing here is not known at all.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn known(tx: &mut CompanyTx, retell_call_ids: &[String]) -> Result<HashMap<String, KnownCall>, StoreError> {
+    let company_id = tx.company_id();
+    let rows: Vec<(String, Vec<String>, bool)> =
+        sqlx::query_as("SELECT retell_call_id, heard, transcript IS NOT NULL FROM calls WHERE company_id = $1 AND retell_call_id = ANY($2)")
+            .bind(company_id)
+            .bind(retell_call_ids)
+            .fetch_all(tx.connection())
+            .await
+            .map_err(failed("look calls up"))?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, heard, has_transcript)| (id, KnownCall { heard: heard.iter().filter_map(|name| Lifecycle::parse(name)).collect(), has_transcript }))
+        .collect())
+}
+
+/// Calls about which Retell is to be asked, the longest due first.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn due(pool: &PgPool, at_most: i32) -> Result<Vec<DueCall>, StoreError> {
+    sqlx::query_as("SELECT * FROM calls_to_look_at($1)").bind(at_most).fetch_all(pool).await.map_err(failed("list calls to look at"))
+}
+
+/// The look that was due when Retell was asked (`asked_at`, by the database's clock) is done; another one comes after `again`. How many there were so far.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn looked(tx: &mut CompanyTx, retell_call_id: &str, asked_at: DateTime<Utc>, again: Option<Duration>) -> Result<i32, StoreError> {
+    let company_id = tx.company_id();
+    // a dispute that came up meanwhile keeps its own look
+    let count: Option<i32> = sqlx::query_scalar(
+        "UPDATE calls SET look_due_at = CASE WHEN look_due_at > $3 THEN look_due_at ELSE $3 + make_interval(secs => $4) END, look_count = look_count + 1
+         WHERE company_id = $1 AND retell_call_id = $2 RETURNING look_count",
+    )
+    .bind(company_id)
+    .bind(retell_call_id)
+    .bind(asked_at)
+    .bind(again.map(|again| again.as_seconds_f64()))
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed("note a look at a call"))?;
+    Ok(count.unwrap_or_default())
+}
+
+/// Notes a call that is nobody's; `true` the first time.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn note_unowned(tx: &mut CompanyTx, credential_id: Uuid, retell_call_id: &str) -> Result<bool, StoreError> {
+    let done = sqlx::query("INSERT INTO unowned_calls (credential_id, retell_call_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(credential_id)
+        .bind(retell_call_id)
+        .execute(tx.connection())
+        .await
+        .map_err(failed("note a call that is nobody's"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether an event of that call, received since `since`, was parked already. Reads bodies: once per call that is nobody's.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn is_parked(tx: &mut CompanyTx, endpoint_id: Uuid, retell_call_id: &str, since: DateTime<Utc>) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM dead_letters WHERE endpoint_id = $1 AND created_at >= $3 AND kind LIKE 'retell.call\\_%' AND position($2 IN body) > 0)",
+    )
+    .bind(endpoint_id)
+    .bind(retell_call_id.as_bytes())
+    .bind(since)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(failed("look for a parked call"))
+}

@@ -1,0 +1,105 @@
+//! What a company's webhooks failed to tell, and whether it is silent: the last thing that we know of it at the provider did not come by webhook.
+//!
+//! The rule: a sweep found at least two facts that happened after the last webhook was heard. It is a proof, not a guess: a night, a holiday or a company
+//! without business has no such facts. A webhook that is heard afterwards ends it. Written by the sweeps of both providers in the transaction that repairs
+//! ([`missed`]), judged by the scheduler. Functions and call_inbound do not count as heard: their URLs are set apart from the webhook's
+//! (reference/retell.md 2.1, 3, 4.1).
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::store::accounts::Provider;
+use crate::store::tx::CompanyTx;
+use crate::store::{StoreError, failed};
+
+/// One lost webhook is a loss, and counted as one; two in a row with nothing heard since are silence.
+pub const MISSED_MIN: i64 = 2;
+
+/// A company to judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    pub company_id: Uuid,
+    pub provider: Provider,
+}
+
+/// What was found about one company and provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Hears,
+    /// It was silent and was heard again.
+    HearsAgain,
+    /// Since when; `news` if it was not known before.
+    Silent {
+        since: DateTime<Utc>,
+        news: bool,
+    },
+}
+
+/// Notes facts that a sweep had to add, by when each happened at the provider. Not for a first adoption: nobody could have told those.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn missed(tx: &mut CompanyTx, provider: Provider, happened_at: &[DateTime<Utc>]) -> Result<(), StoreError> {
+    if happened_at.is_empty() {
+        return Ok(());
+    }
+    let company_id = tx.company_id();
+    sqlx::query(
+        "INSERT INTO silences AS s (company_id, provider, missed_at, missed_total)
+         VALUES ($1, $2, array(SELECT at FROM unnest($3::timestamptz[]) at ORDER BY at DESC LIMIT 16), cardinality($3))
+         ON CONFLICT (company_id, provider) DO UPDATE SET
+             missed_at = array(SELECT at FROM unnest(s.missed_at || $3) at ORDER BY at DESC LIMIT 16), missed_total = s.missed_total + cardinality($3)",
+    )
+    .bind(company_id)
+    .bind(provider.name())
+    .bind(happened_at)
+    .execute(tx.connection())
+    .await
+    .map_err(failed("note what webhooks did not tell"))?;
+    Ok(())
+}
+
+/// Whom to judge: something was missed, or it is silent.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn in_doubt(pool: &PgPool) -> Result<Vec<Doubt>, StoreError> {
+    let rows: Vec<(Uuid, String)> =
+        sqlx::query_as("SELECT company_id, provider FROM silences_to_judge()").fetch_all(pool).await.map_err(failed("list companies that may be silent"))?;
+    rows.into_iter().map(|(company_id, provider)| Ok(Doubt { company_id, provider: Provider::of_column("silences", &provider)? })).collect()
+}
+
+/// Judges the transaction's company and notes the verdict. What was missed before the last webhook is forgotten.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn judge(tx: &mut CompanyTx, provider: Provider) -> Result<Verdict, StoreError> {
+    type Judged = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+    let company_id = tx.company_id();
+    let row: Option<Judged> = sqlx::query_as(
+        "WITH heard AS (
+             SELECT coalesce(max(received_at), '-infinity') AS at FROM events
+             WHERE company_id = $1 AND received_at >= (SELECT min(at) FROM silences, unnest(missed_at) at WHERE company_id = $1 AND provider = $2)
+               AND (CASE $2 WHEN 'retell' THEN kind LIKE 'retell.call\\_%' AND kind <> 'retell.call_inbound' OR kind LIKE 'retell.transfer\\_%' ELSE kind LIKE 'calcom.%' END)
+         ), judged AS (
+             SELECT s.company_id, s.provider, s.silent_since AS before, array(SELECT m FROM unnest(s.missed_at) m WHERE m > heard.at ORDER BY m DESC) AS missed_at
+             FROM silences s, heard WHERE s.company_id = $1 AND s.provider = $2 FOR UPDATE OF s
+         )
+         UPDATE silences s SET missed_at = judged.missed_at,
+             silent_since = CASE WHEN cardinality(judged.missed_at) >= $3 THEN coalesce(s.silent_since, judged.missed_at[cardinality(judged.missed_at)]) END
+         FROM judged WHERE s.company_id = judged.company_id AND s.provider = judged.provider
+         RETURNING judged.before, s.silent_since",
+    )
+    .bind(company_id)
+    .bind(provider.name())
+    .bind(MISSED_MIN)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed("judge whether a company is silent"))?;
+    Ok(match row {
+        Some((before, Some(since))) => Verdict::Silent { since, news: before.is_none() },
+        Some((Some(_), None)) => Verdict::HearsAgain,
+        Some((None, None)) | None => Verdict::Hears,
+    })
+}

@@ -1,0 +1,50 @@
+//! Job `stuck_intents`: wishes that nothing brings on are brought on, and counted (incident 13). What calcom-sync will do by itself is only shown.
+
+use shared::store::stuck_intents::{self, Stuck, Why};
+use shared::store::{appointments, intents};
+
+use super::Running;
+use crate::booking_facts;
+use crate::runtime::Failure;
+use crate::runtime::finish::after_commit;
+
+/// Longer than any wish waits in order: a caller's is done in seconds, and a look for an unknown outcome comes again within ten minutes.
+const OVERDUE_SECONDS: i32 = 900;
+/// Of one run; the next comes in two minutes.
+const AT_MOST: i32 = 500;
+
+pub(super) async fn mend(running: Running) -> Result<String, Failure> {
+    let context = &running.context;
+    let found = stuck_intents::list(&context.pool, OVERDUE_SECONDS, AT_MOST).await?;
+    let overdue = found.iter().filter(|stuck| stuck.why == Why::Overdue).count();
+    context.metrics.reconcile.overdue_intents.set(i64::try_from(overdue).unwrap_or(i64::MAX));
+    let mut mended = 0_u64;
+    for stuck in found.iter().filter(|stuck| stuck.why != Why::Overdue) {
+        if mend_one(&running, stuck).await? {
+            tracing::warn!(intent.id = %stuck.intent_id, company.id = %stuck.company_id, why = ?stuck.why, "a wish that nothing brought on goes on");
+            context.metrics.reconcile.repaired("stuck_intent", 1);
+            mended += 1;
+        }
+    }
+    Ok(format!("{mended} mended, {overdue} overdue"))
+}
+
+async fn mend_one(running: &Running, stuck: &Stuck) -> Result<bool, Failure> {
+    let now = running.context.clock.now();
+    let mut tx = running.begin(Some(stuck.company_id)).await?;
+    let mended = if stuck.why == Why::Waits {
+        // the order of every transaction: the appointment before its intents
+        appointments::locked(&mut tx, stuck.appointment_id).await?;
+        let next = intents::release_next(&mut tx, stuck.appointment_id).await?;
+        next.inspect(|next| booking_facts::ring(&mut tx, *next, now, None)).is_some()
+    } else {
+        let mended = stuck_intents::mend(&mut tx, stuck.intent_id).await?;
+        if mended {
+            booking_facts::ring(&mut tx, stuck.intent_id, now, None);
+        }
+        mended
+    };
+    let after = tx.commit().await?;
+    after_commit(&running.context, after).await;
+    Ok(mended)
+}
