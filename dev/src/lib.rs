@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod calcom_stand_in;
 mod cargo;
+pub mod chaos;
 pub mod demo;
 pub mod down;
 mod env_file;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use dev::CANNOT_RUN;
 use dev::bench::Bench;
+use dev::chaos::Chaos;
 use dev::down::Down;
 use dev::install::Install;
 use dev::test_command::Test;
@@ -15,7 +16,7 @@ use dev::up::Up;
 #[command(
     name = "cargo dev",
     bin_name = "cargo dev",
-    about = "frontdesk on this machine: private servers, stand-ins, the story, the tests, the benches",
+    about = "frontdesk on this machine: private servers, stand-ins, the story, the tests, the benches, the campaign",
     after_help = "Examples:\n  \
         cargo dev up             servers, all roles and the story; Ctrl-C ends it\n  \
         cargo dev up --once      the same, then stop; exit 0 when all is as it should be\n  \
@@ -23,6 +24,7 @@ use dev::up::Up;
         cargo dev test booking   tests with \"booking\" in their names\n  \
         cargo dev bench booking  the workers' rate beside a bare consumer's\n  \
         cargo dev bench ingress  ingress' rate beside a bare server's and the broker's own\n  \
+        cargo dev chaos          ten minutes of kills, cuts and full disks; is every promise kept?\n  \
         cargo dev down           end what is running\n\n\
         Exit codes: 0 as it should be, 1 not as it should be, 2 could not run.\n\
         Servers: DATABASE_URL + AMQP_URL (+ RABBITMQ_MANAGEMENT_URL) if set; else programs found here, started\n\
@@ -43,6 +45,8 @@ enum Command {
     Test(Test),
     /// How fast, beside bare peers in the same run
     Bench(Bench),
+    /// Every fault that one machine can produce, and an auditor of what was promised
+    Chaos(Chaos),
     /// Install server packages without starting services; shown to users for sudo
     #[command(hide = true)]
     InstallPackages(Install),
@@ -55,6 +59,7 @@ async fn main() -> ExitCode {
         Command::Down(down) => down.run().await,
         Command::Test(test) => test.run().await,
         Command::Bench(bench) => bench.run().await,
+        Command::Chaos(chaos) => chaos.run().await,
         Command::InstallPackages(install) => install.run(),
     };
     done.unwrap_or_else(|error| {

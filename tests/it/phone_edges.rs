@@ -132,31 +132,6 @@ async fn an_anonymous_caller_with_somebodys_address_is_somebody_new() {
     world.finish().await;
 }
 
-/// Architecture section 8: one wish is one booking; a second one with its token never takes the appointment over.
-#[tokio::test]
-async fn a_second_booking_with_our_token_is_reviewed_and_changes_nothing() {
-    let world = World::new().await;
-    let (nine, date, _) = ahead(3, Weekday::Thu, 9, 0);
-    let mut call = world.retell.inbound("+4915112345678", "+493023125042");
-    assert_eq!(call.function("book_appointment", beratung(&date, "09:00")).await.body["booked"], true);
-    world.settle_all().await;
-    let before = world.appointments().await;
-    let token = world.rows("SELECT to_jsonb(token) FROM intents").await[0].clone();
-    let mut body = tests::fixtures::json("calcom/02-booking-created-ui.json");
-    body["payload"]["uid"] = json!("seCondBookingOfOneWish1");
-    body["payload"]["eventTypeId"] = json!(1321);
-    body["payload"]["startTime"] = json!(nine);
-    body["payload"]["endTime"] = json!(nine + chrono::Duration::minutes(30));
-    body["payload"]["metadata"] = json!({ "frontdesk_intent": token });
-    assert!(world.send_calcom(serde_json::to_vec(&body).unwrap()).await.accepted());
-    eventually("the finding is there", || async { (world.count("SELECT count(*) FROM reviews WHERE reason = 'second_booking'").await == 1).then_some(()) })
-        .await;
-    world.settle_all().await;
-    assert_eq!(world.appointments().await, before);
-    assert_eq!(world.modifications().await.len(), 1);
-    world.finish().await;
-}
-
 /// Everybody in a course has a place of their own, before and after a move: our own claims stand in nobody's way. (What Cal.com makes of the second move is its
 /// own matter; the stand-in moves no single seats.)
 #[tokio::test]

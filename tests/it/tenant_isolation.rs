@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// One row of every table that `companies::create` does not fill; `$1` is the company. A table that is not here fails `seed`.
 #[rustfmt::skip]
-const SEEDS: [&str; 23] = [
+const SEEDS: [&str; 24] = [
     "INSERT INTO import_runs (id, company_id, kind) VALUES (gen_random_uuid(), $1, 'test')",
     "INSERT INTO users (id, company_id, email, display_name) VALUES (gen_random_uuid(), $1, 'rieke@praxis-muster.example', 'Rieke')",
     "INSERT INTO customers (id, company_id, phone) VALUES (gen_random_uuid(), $1, '+4915112345678')",
@@ -26,7 +26,7 @@ const SEEDS: [&str; 23] = [
      SELECT $1, 'uid-1', a.id, p.id, 'pending', a.starts_at, a.ends_at FROM appointments a, provider_accounts p WHERE a.company_id = $1 AND p.provider = 'calcom' LIMIT 1",
     "INSERT INTO slot_claims (id, company_id, resource, during, kind, holder) VALUES (gen_random_uuid(), $1, 'event_type/1', tstzrange(now(), now() + interval '1 hour'), 'external', $1)",
     "INSERT INTO intents (id, company_id, credential_id, appointment_id, op, state, lane, due_at, token, actor, channel)
-     SELECT gen_random_uuid(), $1, c.id, a.id, 'create', 'confirmed', 'live', now(), gen_random_uuid(), 'customer', 'retell_phone' FROM credentials c, appointments a WHERE a.company_id = $1 LIMIT 1",
+     SELECT gen_random_uuid(), $1, c.id, a.id, 'create', 'recorded', 'live', now(), gen_random_uuid(), 'customer', 'retell_phone' FROM credentials c, appointments a WHERE a.company_id = $1 LIMIT 1",
     "INSERT INTO appointment_modifications (id, company_id, appointment_id, customer_id, kind, actor, source, occurred_at)
      SELECT gen_random_uuid(), $1, id, customer_id, 'booked', 'customer', 'calcom_webhook', now() FROM appointments WHERE company_id = $1",
     "INSERT INTO function_calls (id, company_id, call_id, function, dedup_key, wish_hash, message_id) SELECT gen_random_uuid(), $1, id, 'book_appointment', 'x', '\\x00', 'm' FROM calls WHERE company_id = $1",
@@ -42,6 +42,7 @@ const SEEDS: [&str; 23] = [
     "INSERT INTO backfill_changes (company_id, run_id, table_name, row_id, column_name, value, method, evidence, confidence)
      SELECT $1, id, 'appointments', id, 'call_id', '1', 'test', '{}', 1 FROM backfill_runs WHERE company_id = $1",
     "INSERT INTO check_runs (id, company_id, check_name, severity, violations, examined) VALUES (gen_random_uuid(), $1, 'test', 'info', 0, 1)",
+    "INSERT INTO silences (company_id, provider) VALUES ($1, 'retell')",
 ];
 
 /// Every table of a company, from the catalogue, with the column that names the company.

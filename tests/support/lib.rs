@@ -5,12 +5,17 @@
 pub mod canaries;
 pub mod company;
 pub mod convergence;
+pub mod dump;
 pub mod fixtures;
+pub mod gateway;
 pub mod http;
 pub mod processes;
+pub mod schedule;
 pub mod servers;
 pub mod wait;
 pub mod web_bookings;
+pub mod web_life;
+pub mod wishes;
 pub mod world;
 
 pub use wait::{eventually, eventually_within};

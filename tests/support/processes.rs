@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::wait::eventually;
+use crate::wait::{DEADLINE, eventually, eventually_within};
 
 /// A running binary.
 #[derive(Debug)]
@@ -74,6 +75,12 @@ impl Process {
         .await;
     }
 
+    /// Its number, to look at it in `/proc`.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, signal);
@@ -81,16 +88,25 @@ impl Process {
     }
 
     /// SIGTERM, and the exit code.
-    pub async fn terminate(mut self) -> Option<i32> {
+    pub async fn terminate(self) -> Option<i32> {
+        self.terminate_within(DEADLINE).await
+    }
+
+    /// As [`Process::terminate`], with a bound of the caller's.
+    pub async fn terminate_within(mut self, bound: Duration) -> Option<i32> {
         self.signal(Signal::TERM);
-        self.wait().await
+        self.wait_within(bound).await
     }
 
     /// Waits for the end, and the exit code (`None`: by a signal).
     pub async fn wait(&mut self) -> Option<i32> {
+        self.wait_within(DEADLINE).await
+    }
+
+    async fn wait_within(&mut self, bound: Duration) -> Option<i32> {
         let name = self.name.clone();
         let child = std::cell::RefCell::new(&mut self.child);
-        eventually(&format!("{name} ends"), || async { child.borrow_mut().try_wait().ok().flatten() }).await.code()
+        eventually_within(bound, &format!("{name} ends"), || async { child.borrow_mut().try_wait().ok().flatten() }).await.code()
     }
 
     /// Whether it still runs.

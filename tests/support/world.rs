@@ -33,6 +33,8 @@ pub struct WorldOptions {
     pub ingresses: usize,
     /// Requests a minute that the Cal.com credential allows itself; the stand-in allows the same and a little more.
     pub calcom_rate_per_minute: i32,
+    /// The stand-in's own limiter, if it shall be another.
+    pub calcom_limits: Option<Limits>,
     /// Event types whose bookings the host must confirm.
     pub confirm_event_types: Vec<i64>,
     /// Further variables of the worker processes.
@@ -44,9 +46,11 @@ pub struct WorldOptions {
 impl Default for WorldOptions {
     fn default() -> Self {
         Self {
-            roles: vec!["all"],
+            // all but the scheduler: its jobs come by the clock of the wall, and a test would depend on the minute in which it runs. Tests of it name it
+            roles: vec!["booking", "reschedule", "cancellation", "calcom-sync", "desk", "calls"],
             ingresses: 1,
             calcom_rate_per_minute: 6000,
+            calcom_limits: None,
             confirm_event_types: Vec::new(),
             worker_environment: BTreeMap::new(),
             alone: false,
@@ -380,7 +384,7 @@ pub fn ahead(days: i64, weekday: Weekday, hour: u32, minute: u32) -> (DateTime<U
 
 async fn stand_in(options: &WorldOptions) -> CalcomStandIn {
     let allowed = u32::try_from(options.calcom_rate_per_minute).expect("a positive rate").saturating_add(6);
-    let limits = Limits { per_window: allowed, ..Limits::default() };
+    let limits = options.calcom_limits.unwrap_or(Limits { per_window: allowed, ..Limits::default() });
     let calcom = CalcomStandIn::start(calcom_stand_in::Config { limits, ..Default::default() }).await.expect("the Cal.com stand-in starts");
     for (id, name, email, username) in
         [(4711, "Rieke Sommerfeld", "rieke@praxis-muster.example", "praxis-muster"), (4712, "Anna Beispiel", "anna@praxis-muster.example", "anna")]
@@ -419,8 +423,12 @@ async fn credential(db: &PgPool, keyring: &Keyring, account_id: Uuid, calcom: &C
         credentials::NewCredential { account_id, label: "test", base_url: &base_url, api_key: &api_key, rate_per_minute: Some(options.calcom_rate_per_minute) };
     let id = credentials::add(db, keyring, &new).await.expect("a credential");
     if options.calcom_rate_per_minute > 120 {
-        // a generous account: its burst grows with its rate
-        sqlx::query("UPDATE credentials SET burst = 60, tokens = 60, in_flight_max = 16 WHERE id = $1").bind(id).execute(db).await.expect("the budget is set");
+        // a generous account: its burst grows with its rate; and its outages are a hundredth as long, as the tiers are
+        sqlx::query("UPDATE credentials SET burst = 60, tokens = 60, in_flight_max = 16, probe_pause_ms = 50, probe_pause_ms_max = 600 WHERE id = $1")
+            .bind(id)
+            .execute(db)
+            .await
+            .expect("the budget is set");
     }
     id
 }

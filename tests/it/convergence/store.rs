@@ -181,16 +181,17 @@ impl<'a> Run<'a> {
                 What::Cancel { by: By::Us, .. } => ("cancel", Some(&step.uid)),
                 _ => continue,
             };
-            self.intend(index, op, uid).await;
+            // the create is under way, everything later has been confirmed by its answer
+            self.intend(index, op, uid, if op == "create" { "sent" } else { "confirmed" }).await;
         }
     }
 
-    async fn intend(&self, index: usize, op: &str, uid: Option<&String>) {
+    async fn intend(&self, index: usize, op: &str, uid: Option<&String>, state: &str) {
         let step = &self.life.steps[index];
         sqlx::query(
             "INSERT INTO intents (id, company_id, credential_id, appointment_id, op, state, lane, sent_count, due_at, token, uid, event_type_id, starts_at, actor, channel,
-                call_id, created_at, reason)
-             VALUES ($1, $2, $3, $4, $5, CASE $5 WHEN 'create' THEN 'sent' ELSE 'confirmed' END, 'live', 1, now(), $6, $7, 1321, $8, 'customer', 'retell_phone', $9, $10, $11)",
+                call_id, created_at, reason, settled_at)
+             VALUES ($1, $2, $3, $4, $5, $12, 'live', 1, now(), $6, $7, 1321, $8, 'customer', 'retell_phone', $9, $10, $11, CASE $12 WHEN 'confirmed' THEN $10 END)",
         )
         .bind(self.intents[index])
         .bind(self.company_id)
@@ -203,6 +204,7 @@ impl<'a> Run<'a> {
         .bind(self.call_id)
         .bind(at(step.minute - 1))
         .bind((op == "cancel").then(|| format!("Grund {}", step.minute)))
+        .bind(state)
         .execute(&self.bench.world.db)
         .await
         .unwrap();
@@ -400,13 +402,12 @@ async fn two_with_requests_on_their_way_are_joined_when_one_has_ended() {
     sqlx::query(statement).bind(run.call_id).bind(run.company_id).bind(run.place.branch_id).execute(db).await.unwrap();
     for (index, appointment_id) in both.iter().enumerate() {
         run.ours = Some(*appointment_id);
-        run.intend(index, "cancel", Some(&life.steps[index].uid)).await;
+        run.intend(index, "cancel", Some(&life.steps[index].uid), "sent").await;
     }
-    sqlx::query("UPDATE intents SET state = 'sent' WHERE company_id = $1").bind(run.company_id).execute(db).await.unwrap();
     run.hear(vec![told[1].clone()]).await;
     assert_eq!(bench.world.count("SELECT count(*) FROM appointments").await, 2);
     assert_eq!(bench.world.count("SELECT count(*) FROM reviews WHERE reason = 'two_chains'").await, 1);
-    sqlx::query("UPDATE intents SET state = 'failed' WHERE id = $1").bind(run.intents[0]).execute(db).await.unwrap();
+    sqlx::query("UPDATE intents SET state = 'failed', error_class = 'gone', settled_at = now() WHERE id = $1").bind(run.intents[0]).execute(db).await.unwrap();
     run.hear(vec![told.remove(1)]).await;
     let dump: Value = sqlx::query_scalar(DUMP).bind(run.company_id).fetch_one(db).await.unwrap();
     assert_as_the_model_says(&life, &dump);

@@ -1,0 +1,64 @@
+//! I9: when the faults are over everything comes to its end: no message in a queue or an outbox, no wish open, nobody waiting, nothing given up that was not for a human.
+
+use anyhow::Context;
+use serde_json::Value;
+use shared::broker::depth::Gauge;
+use shared::broker::topology;
+use sqlx::AssertSqlSafe;
+
+use super::super::record::Record;
+use super::evidence::Evidence;
+use super::findings::{Findings, Judged};
+
+/// What must be empty, and how a sentence calls what is in it.
+const LEFTOVERS: [(&str, &str); 6] = [
+    ("messages in the outbox", "SELECT count(*) FROM outbox"),
+    ("wishes that are neither confirmed nor failed", "SELECT count(*) FROM intents WHERE state NOT IN ('confirmed', 'failed')"),
+    ("leases on wishes", "SELECT count(*) FROM intents WHERE lease_holder IS NOT NULL"),
+    ("appointments still being requested", "SELECT count(*) FROM appointments WHERE status = 'requested'"),
+    ("function calls without a result", "SELECT count(*) FROM function_calls WHERE state <> 'final'"),
+    ("callers who wait for a result", "SELECT count(*) FROM reply_waiters"),
+];
+
+/// Messages that the system gave up itself. A number or a text that nobody can read is a human's, and no failure.
+const GIVEN_UP: &str = "SELECT kind, reason, body FROM dead_letters
+    WHERE state = 'open' AND reason IN ('attempts_exhausted', 'waited_too_long', 'delivery_limit', 'unrouted', 'wrong_queue', 'newer_schema')";
+
+pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
+    let mut findings = Findings::default();
+    findings.expect(record.quiet.reached, || format!("not at rest after {} s: {}", record.quiet.after.as_secs(), record.quiet.left.join("; ")));
+    for (what, statement) in LEFTOVERS {
+        let left: i64 = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&record.database).await.with_context(|| format!("counting {what}"))?;
+        findings.expect(left == 0, || format!("{left} {what}"));
+    }
+    given_up(record, evidence, &mut findings).await?;
+    let gauge = Gauge::open(&record.amqp_url).await.context("asking the broker")?;
+    for queue in topology::queues().into_iter().filter(|queue| queue.name.as_str() != topology::PROBE) {
+        let depth = gauge.depth(queue.name.as_str()).await.with_context(|| format!("asking for the depth of {}", queue.name))?;
+        findings.expect(depth == 0, || format!("{depth} messages in the queue {}", queue.name));
+    }
+    gauge.close().await;
+    for process in &evidence.metrics {
+        findings.expect(process.text.is_some(), || format!("{} does not answer for its metrics", process.name));
+        let spooled = process.text.iter().flat_map(|text| text.lines()).find_map(|line| line.strip_prefix("frontdesk_ingress_spool_records "));
+        findings.expect(spooled.is_none_or(|records| records.parse() == Ok(0.0)), || {
+            format!("{} has {} records in its spool", process.name, spooled.unwrap_or_default())
+        });
+    }
+    for process in &record.processes {
+        findings.expect(process.odd_ends.is_empty(), || format!("{} ended by itself or not cleanly: {}", process.name, process.odd_ends.join("; ")));
+    }
+    Ok(findings)
+}
+
+/// An event about a booking that Cal.com never had waits in vain for it, and rightly ends with a human.
+async fn given_up(record: &Record, evidence: &Evidence, findings: &mut Findings) -> anyhow::Result<()> {
+    let letters: Vec<(Option<String>, String, Vec<u8>)> = sqlx::query_as(GIVEN_UP).fetch_all(&record.database).await.context("reading what was given up")?;
+    for (kind, reason, body) in letters {
+        let event: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let uid = event["payload"]["uid"].as_str();
+        let stray = uid.is_some_and(|uid| evidence.lives.of(uid).is_none());
+        findings.expect(stray, || format!("a {} was given up: {reason}", kind.unwrap_or_default()));
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The auditor: judges, when a campaign has come to rest, whether the product kept its promises (faults.md section 5, I1 to I11). It reads only what anybody could
+//! read: the stand-ins' ledgers, Postgres as superuser, the broker's depths, spool folders, metrics and logs. It shares no code with what it judges and
+//! never asks the product how it did.
+//!
+//! One file per invariant; `evidence` gathers, `lives` is the independent model of what the ledger says. Called by the campaign, which prints the result.
+
+mod audit_columns;
+mod bounds;
+mod breaks;
+mod convergence;
+mod evidence;
+mod fairness;
+mod findings;
+mod liveness;
+mod lives;
+mod needles;
+mod no_double;
+mod no_loss;
+mod no_orphan;
+mod overlap;
+mod privacy;
+mod rows;
+mod tenancy;
+
+use super::record::{Audit, InvariantResult, Record};
+pub use breaks::{expected, needs};
+use evidence::Evidence;
+use findings::{Findings, Judged};
+
+/// What must hold, whatever happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    NoLoss,
+    NoDoubleEffect,
+    NoOrphan,
+    AuditComplete,
+    Convergence,
+    NoOverlap,
+    Tenancy,
+    Bounded,
+    Liveness,
+    Privacy,
+    Fairness,
+}
+
+impl Invariant {
+    pub const ALL: [Self; 11] = [
+        Self::NoLoss,
+        Self::NoDoubleEffect,
+        Self::NoOrphan,
+        Self::AuditComplete,
+        Self::Convergence,
+        Self::NoOverlap,
+        Self::Tenancy,
+        Self::Bounded,
+        Self::Liveness,
+        Self::Privacy,
+        Self::Fairness,
+    ];
+
+    /// As faults.md names it.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::NoLoss => "I1",
+            Self::NoDoubleEffect => "I2",
+            Self::NoOrphan => "I3",
+            Self::AuditComplete => "I4",
+            Self::Convergence => "I5",
+            Self::NoOverlap => "I6",
+            Self::Tenancy => "I7",
+            Self::Bounded => "I8",
+            Self::Liveness => "I9",
+            Self::Privacy => "I10",
+            Self::Fairness => "I11",
+        }
+    }
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoLoss => "no loss",
+            Self::NoDoubleEffect => "no double effect",
+            Self::NoOrphan => "no orphan, no ghost",
+            Self::AuditComplete => "audit complete",
+            Self::Convergence => "convergence",
+            Self::NoOverlap => "no overlap of our claims",
+            Self::Tenancy => "tenancy",
+            Self::Bounded => "bounded",
+            Self::Liveness => "liveness",
+            Self::Privacy => "privacy",
+            Self::Fairness => "fairness",
+        }
+    }
+}
+
+/// Judges a campaign at rest. What cannot be looked at is a violation: an unseen promise is not a kept one.
+pub async fn audit(record: &Record) -> Audit {
+    let evidence = match Evidence::gather(record).await {
+        Ok(evidence) => evidence,
+        Err(error) => return unseen(&error),
+    };
+    let judged: [(Invariant, Judged); 11] = [
+        (Invariant::NoLoss, no_loss::judge(record).await),
+        (Invariant::NoDoubleEffect, no_double::judge(record, &evidence).await),
+        (Invariant::NoOrphan, Ok(no_orphan::judge(&evidence))),
+        (Invariant::AuditComplete, audit_columns::judge(record, &evidence).await),
+        (Invariant::Convergence, convergence::judge(record, &evidence).await),
+        (Invariant::NoOverlap, overlap::judge(record, &evidence).await),
+        (Invariant::Tenancy, tenancy::judge(record, &evidence).await),
+        (Invariant::Bounded, bounds::judge(record, &evidence).await),
+        (Invariant::Liveness, liveness::judge(record, &evidence).await),
+        (Invariant::Privacy, privacy::judge(record, &evidence).await),
+        (Invariant::Fairness, Ok(fairness::judge(&evidence))),
+    ];
+    Audit {
+        rows: judged.into_iter().map(|(invariant, judged)| row(invariant, judged)).collect(),
+        repaired: evidence.rows.modifications.iter().filter(|row| row.source == "reconciled").count() as u64,
+        effects: evidence.rows.modifications.len() as u64,
+    }
+}
+
+fn row(invariant: Invariant, judged: Judged) -> InvariantResult {
+    let findings = judged.unwrap_or_else(|error| Findings::of(format!("could not be checked: {error:#}")));
+    InvariantResult { id: invariant.id(), name: invariant.name(), checked: findings.checked, violations: findings.told() }
+}
+
+fn unseen(error: &anyhow::Error) -> Audit {
+    let why = format!("could not be checked: the evidence could not be gathered: {error:#}");
+    Audit { rows: Invariant::ALL.into_iter().map(|invariant| row(invariant, Ok(Findings::of(why.clone())))).collect(), repaired: 0, effects: 0 }
+}

@@ -1,0 +1,99 @@
+//! What our tables say, read with SQL of the auditor's own and past row-level security. Plain data; the judgement stands in the invariants' files.
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+/// Everything about bookings.
+pub struct Rows {
+    pub appointments: Vec<AppointmentRow>,
+    pub uids: Vec<UidRow>,
+    pub modifications: Vec<ModificationRow>,
+    pub intents: Vec<IntentRow>,
+}
+
+#[derive(Debug, Clone, FromRow)]
+pub struct AppointmentRow {
+    pub id: Uuid,
+    pub company_id: Uuid,
+    pub number: i64,
+    pub status: String,
+    pub starts_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+    pub calcom_uid: Option<String>,
+    pub rescheduled_count: i32,
+    pub previous_starts_at: Option<DateTime<Utc>>,
+}
+
+/// A Cal.com booking as `calcom_bookings` knows it.
+#[derive(Debug, Clone, FromRow)]
+pub struct UidRow {
+    pub company_id: Uuid,
+    pub uid: String,
+    pub appointment_id: Uuid,
+    pub predecessor_uid: Option<String>,
+    pub state: String,
+    pub placeholder: bool,
+    pub starts_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, FromRow)]
+pub struct ModificationRow {
+    pub company_id: Uuid,
+    pub kind: String,
+    pub previous_starts_at: Option<DateTime<Utc>>,
+    pub new_starts_at: Option<DateTime<Utc>>,
+    pub source: String,
+    pub call_id: Option<Uuid>,
+    /// Retell's id of the call that it names.
+    pub retell_call_id: Option<String>,
+    pub intent_id: Option<Uuid>,
+    pub calcom_uid: Option<String>,
+}
+
+#[derive(Debug, Clone, FromRow)]
+pub struct IntentRow {
+    pub company_id: Uuid,
+    pub credential_id: Uuid,
+    pub appointment_id: Uuid,
+    pub op: String,
+    pub state: String,
+    pub lane: String,
+    pub sent_count: i32,
+    pub sent_at: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+    pub settled_at: Option<DateTime<Utc>>,
+    pub token: Uuid,
+    pub uid: Option<String>,
+    pub event_type_id: Option<i64>,
+    pub starts_at: Option<DateTime<Utc>>,
+    pub ends_at: Option<DateTime<Utc>>,
+}
+
+impl Rows {
+    pub async fn read(database: &PgPool) -> sqlx::Result<Self> {
+        Ok(Self {
+            appointments: sqlx::query_as(
+                "SELECT id, company_id, number, status, starts_at, ends_at, calcom_uid, rescheduled_count, previous_starts_at FROM appointments",
+            )
+            .fetch_all(database)
+            .await?,
+            uids: sqlx::query_as("SELECT company_id, uid, appointment_id, predecessor_uid, state, placeholder, starts_at, ends_at FROM calcom_bookings")
+                .fetch_all(database)
+                .await?,
+            modifications: sqlx::query_as(
+                "SELECT m.company_id, m.kind, m.previous_starts_at, m.new_starts_at, m.source, m.call_id, c.retell_call_id, m.intent_id, m.calcom_uid
+                 FROM appointment_modifications m LEFT JOIN calls c ON c.company_id = m.company_id AND c.id = m.call_id",
+            )
+            .fetch_all(database)
+            .await?,
+            intents: sqlx::query_as(
+                "SELECT company_id, credential_id, appointment_id, op, state, lane, sent_count, sent_at, created_at, settled_at, token, uid, event_type_id,
+                        starts_at, ends_at FROM intents",
+            )
+            .fetch_all(database)
+            .await?,
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! What a campaign does beside the variable when a protection is switched off, so that its absence has a chance to show: what must go from the database, which
+//! faults stay on all the time, what the load does more often. Pure. Called by `arena`, `schedule` and `strike`.
+
+use shared::protection::Protection;
+
+use super::auditor;
+use crate::calcom_stand_in::{FaultKind, FaultOp, FaultRule, ReplicaLag, WebhookFaultKind, WebhookFaultRule, WebhookFaults, Whose};
+
+/// Longer than two dispatch rounds, shorter than our client waits: two wishes for one slot are both under way meanwhile.
+const SLOW_CREATE_MS: u64 = 1500;
+/// Longer than the pause before a repeat (45 s by the scale of the delay tiers), shorter than three looks with theirs.
+const LAG_MS: u64 = 1200;
+/// Longer than a hasty visitor needs.
+const SHUFFLED_WITHIN_MS: u64 = 2500;
+/// One company rests so long, again and again.
+const THROTTLED_SECONDS: i64 = 12;
+
+/// The habits of a campaign.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Provocation {
+    broken: Option<Protection>,
+    /// For the campaign's own database, after `migrate`.
+    pub sql: &'static str,
+    pub log_level: &'static str,
+    /// Two callers want each fixed slot at the same moment. Otherwise every wish has a slot of its own.
+    pub contested: bool,
+    /// Share of visitors who move or cancel right after they booked, so that their webhooks overtake each other.
+    pub hasty: f64,
+    /// Times the usual number of events about bookings that nobody knows.
+    pub strays: f64,
+    /// Times the usual number of callers with a wish.
+    pub callers: f64,
+    /// A 429 rests one company for this long instead of several for a moment.
+    pub throttled_seconds: Option<i64>,
+    /// Cal.com's reads lag all the time: then a repeated create of a round robin books a second host.
+    pub replica_lag: Option<ReplicaLag>,
+}
+
+impl Provocation {
+    pub fn of(broken: Option<Protection>) -> Self {
+        let usual =
+            Self { broken, sql: "", log_level: "info", contested: false, hasty: 0.3, strays: 1.0, callers: 1.0, throttled_seconds: None, replica_lag: None };
+        let Some(protection) = broken else { return usual };
+        let usual = Self { broken, sql: auditor::needs(protection).sql, ..usual };
+        match protection {
+            Protection::Mask => Self { log_level: "debug", ..usual },
+            Protection::Overlap => Self { contested: true, callers: 1.5, ..usual },
+            Protection::Rank => Self { hasty: 0.9, ..usual },
+            Protection::Attempts => Self { strays: 5.0, ..usual },
+            Protection::Fairness => Self { callers: 2.0, throttled_seconds: Some(THROTTLED_SECONDS), ..usual },
+            Protection::Search => Self { callers: 1.5, replica_lag: Some(ReplicaLag { ms: LAG_MS, probability: None }), ..usual },
+            Protection::Tag => Self { callers: 1.5, ..usual },
+            _ => usual,
+        }
+    }
+
+    /// Faults of Cal.com's answers that stay on.
+    pub fn standing(&self) -> Vec<FaultRule> {
+        let of_creates = |kind: FaultKind, chance: f64| FaultRule::by_chance(FaultOp::Create, kind, chance);
+        match self.broken {
+            Some(Protection::Overlap) => vec![of_creates(FaultKind::Slow { ms: SLOW_CREATE_MS }, 0.7)],
+            // only one that looks like the wish gets past the other looks
+            Some(Protection::Tag) => vec![of_creates(FaultKind::ReplayOld { whose: Whose::SameSlot }, 0.3)],
+            // about every ten seconds, whoever's turn it is
+            Some(Protection::Fairness) => {
+                vec![FaultRule::by_chance(FaultOp::Any, FaultKind::Throttle429 { reset_seconds: THROTTLED_SECONDS }, 0.03)]
+            }
+            Some(Protection::Search) => vec![of_creates(FaultKind::DropConnectionAfter, 0.4)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Faults of Cal.com's webhooks that stay on: an echo would say what the search was to find out.
+    pub fn standing_webhooks(&self) -> WebhookFaults {
+        let kind = match self.broken {
+            Some(Protection::Search) => WebhookFaultKind::Lose,
+            Some(Protection::Rank) => WebhookFaultKind::Shuffle { within_ms: SHUFFLED_WITHIN_MS },
+            _ => return WebhookFaults::default(),
+        };
+        WebhookFaults { rules: vec![WebhookFaultRule::by_chance(kind, 0.6)], seed: None }
+    }
+}

@@ -1,0 +1,206 @@
+//! Who rings, books, moves and cancels when: a pure function of seed, length and rate. Open loop: a time is a time, whatever the answers take.
+//! Every booking wish has a slot of its own, so that a double is visible. Called by `load`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::provocation::Provocation;
+use super::tenants::{COMPANIES, Tenant};
+
+/// Per second at rate 1: some 200 requests in all, of which each life makes several and each call three.
+const PHONE_LIVES: f64 = 1.8;
+const WEB_LIVES: f64 = 2.4;
+const CALLS: f64 = 14.0;
+const RETELL_EVENTS: f64 = 88.0;
+const CALCOM_EVENTS: f64 = 54.0;
+/// Events that name a booking nobody knows: they are asked for again and again, then parked. Few, and early: their last attempt is a minute later.
+const STRAYS: f64 = 0.1;
+const STRAYS_END_AT: f64 = 0.3;
+/// Of all lives.
+const MOVED: f64 = 0.45;
+const CANCELLED: f64 = 0.3;
+/// Requests that the provider sends twice.
+const DOUBLED: f64 = 0.1;
+/// Between two wishes of one life.
+const GAP_MIN: Duration = Duration::from_secs(3);
+const GAP_MAX: Duration = Duration::from_secs(45);
+/// Of the hasty: well below the delay of a late webhook.
+const HASTY_MIN: Duration = Duration::from_millis(150);
+const HASTY_MAX: Duration = Duration::from_millis(1500);
+
+/// How an appointment comes into being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Phone,
+    Web,
+}
+
+/// The wishes about one appointment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Life {
+    pub origin: Origin,
+    pub tenant: Tenant,
+    /// Of the appointment and its customer.
+    pub number: u64,
+    pub event_type: i64,
+    /// Number of the slot (`tenants::slot`).
+    pub slot: u64,
+    /// So long after the booking, to this slot.
+    pub moved: Option<(Duration, u64)>,
+    /// So long after the last wish.
+    pub cancelled: Option<Duration>,
+    pub doubled: bool,
+    /// The host does it instead of the visitor.
+    pub by_host: bool,
+}
+
+/// What begins at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arrival {
+    Life(Life),
+    /// A call without any wish: its events in some order.
+    Call {
+        tenant: Tenant,
+        number: u64,
+        reordered: bool,
+        doubled: bool,
+    },
+    RetellEvent {
+        tenant: Tenant,
+        number: u64,
+    },
+    CalcomEvent {
+        tenant: Tenant,
+        number: u64,
+    },
+    Stray {
+        tenant: Tenant,
+        number: u64,
+    },
+}
+
+/// Everything, in the order of time.
+pub fn schedule(seed: u64, length: Duration, rate: f64, provocation: &Provocation) -> Vec<(Duration, Arrival)> {
+    let mut rng = StdRng::seed_from_u64(seed ^ 0x10ad);
+    let mut slots = Slots::default();
+    let mut all = Vec::new();
+    for (origin, per_second) in [(Origin::Phone, PHONE_LIVES * provocation.callers), (Origin::Web, WEB_LIVES)] {
+        for at in times(&mut rng, length, per_second * rate) {
+            let number = all.len() as u64;
+            let life = life(&mut rng, &mut slots, origin, number, length.saturating_sub(at), provocation.hasty);
+            if provocation.contested && origin == Origin::Phone {
+                all.extend(pair(life, at));
+            } else {
+                all.push((at, Arrival::Life(life)));
+            }
+        }
+    }
+    let until = length.mul_f64(STRAYS_END_AT);
+    let kinds: [(f64, Duration, Make); 4] = [
+        (CALLS, length, |tenant, number, rng| Arrival::Call { tenant, number, reordered: rng.random_bool(0.1), doubled: rng.random_bool(DOUBLED) }),
+        (RETELL_EVENTS, length, |tenant, number, _| Arrival::RetellEvent { tenant, number }),
+        (CALCOM_EVENTS, length, |tenant, number, _| Arrival::CalcomEvent { tenant, number }),
+        (STRAYS * provocation.strays, until, |tenant, number, _| Arrival::Stray { tenant, number }),
+    ];
+    for (per_second, until, make) in kinds {
+        for at in times(&mut rng, until, per_second * rate) {
+            let tenant = any_tenant(&mut rng);
+            let number = all.len() as u64;
+            all.push((at, make(tenant, number, &mut rng)));
+        }
+    }
+    all.sort_by_key(|(at, _)| *at);
+    all
+}
+
+/// What arrives for this tenant under this number.
+type Make = fn(Tenant, u64, &mut StdRng) -> Arrival;
+
+/// Evenly, each somewhere within its own stretch.
+fn times(rng: &mut StdRng, length: Duration, per_second: f64) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for place in 0_u32.. {
+        let at = Duration::from_secs_f64((f64::from(place) + rng.random_range(0.0..1.0)) / per_second);
+        if at >= length {
+            return times;
+        }
+        times.push(at);
+    }
+    times
+}
+
+fn any_tenant(rng: &mut StdRng) -> Tenant {
+    Tenant(rng.random_range(0..COMPANIES))
+}
+
+/// Two callers who want the same fixed slot at the same moment, and nothing else.
+fn pair(life: Life, at: Duration) -> [(Duration, Arrival); 2] {
+    let one = Life { event_type: life.tenant.fixed_event_type(), moved: None, cancelled: None, doubled: false, ..life };
+    let other = Life { number: one.number + 1, ..one.clone() };
+    [(at, Arrival::Life(one)), (at, Arrival::Life(other))]
+}
+
+fn life(rng: &mut StdRng, slots: &mut Slots, origin: Origin, number: u64, left: Duration, hasty: f64) -> Life {
+    let tenant = any_tenant(rng);
+    let event_type = if rng.random_bool(0.5) { tenant.fixed_event_type() } else { tenant.round_robin_event_type() };
+    let slot = slots.next(event_type);
+    let mut left = left;
+    // a caller needs a while to ring again
+    let hasty = origin == Origin::Web && rng.random_bool(hasty);
+    let moved = gap(rng, MOVED, hasty, &mut left).map(|gap| (gap, slots.next(event_type)));
+    let cancelled = gap(rng, CANCELLED, hasty, &mut left);
+    Life { origin, tenant, number, event_type, slot, moved, cancelled, doubled: rng.random_bool(DOUBLED), by_host: rng.random_bool(0.3) }
+}
+
+/// A pause before the next wish, if there is one and the load lasts so long.
+fn gap(rng: &mut StdRng, chance: f64, hasty: bool, left: &mut Duration) -> Option<Duration> {
+    if !rng.random_bool(chance) {
+        return None;
+    }
+    let (least, most) = if hasty { (HASTY_MIN, HASTY_MAX) } else { (GAP_MIN, GAP_MAX.min(left.mul_f64(0.6))) };
+    let gap = rng.random_range(least..least.max(most) + Duration::from_millis(1));
+    *left = left.checked_sub(gap)?;
+    Some(gap)
+}
+
+/// Hands out each slot once.
+#[derive(Default)]
+struct Slots(BTreeMap<i64, u64>);
+
+impl Slots {
+    fn next(&mut self, event_type: i64) -> u64 {
+        let next = self.0.entry(event_type).or_default();
+        *next += 1;
+        *next - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_load() {
+        let (length, usual) = (Duration::from_secs(40), Provocation::of(None));
+        assert_eq!(schedule(5, length, 1.0, &usual), schedule(5, length, 1.0, &usual));
+        assert_ne!(schedule(5, length, 1.0, &usual), schedule(6, length, 1.0, &usual));
+    }
+
+    #[test]
+    fn ten_minutes_book_more_than_two_thousand_times_and_never_the_same_slot_twice() {
+        let all = schedule(1, Duration::from_secs(600), 1.0, &Provocation::of(None));
+        assert!(all.windows(2).all(|pair| pair[0].0 <= pair[1].0));
+        let lives: Vec<&Life> = all.iter().filter_map(|(_, arrival)| if let Arrival::Life(life) = arrival { Some(life) } else { None }).collect();
+        assert!(lives.len() > 2_100, "{}", lives.len());
+        let slots = lives.iter().flat_map(|life| [Some(life.slot), life.moved.map(|(_, slot)| slot)].into_iter().flatten().map(|slot| (life.event_type, slot)));
+        let slots: Vec<_> = slots.collect();
+        assert_eq!(slots.iter().collect::<BTreeSet<_>>().len(), slots.len());
+        let customers: BTreeSet<_> = lives.iter().map(|life| (life.tenant.0, life.number)).collect();
+        assert_eq!(customers.len(), lives.len());
+    }
+}
