@@ -40,8 +40,12 @@ impl Stage {
     }
 
     async fn start_sync(&mut self) {
-        let further = BTreeMap::from([(checkpoint::VARIABLE.to_owned(), self.faults.display().to_string())]);
+        let further = self.further();
         self.sync = Some(self.world.start_workers(&["calcom-sync"], &further).await);
+    }
+
+    fn further(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(checkpoint::VARIABLE.to_owned(), self.faults.display().to_string())])
     }
 
     fn arm(&self, fault: Fault, at: Checkpoint, subject: &str) {
@@ -61,8 +65,8 @@ impl Stage {
     /// Lets calcom-sync die after Cal.com has booked and before anything of it is recorded: the outcome is unknown to us.
     async fn die_after_the_call(&mut self) {
         self.arm(Fault::Crash, Checkpoint::AfterCall, "create");
-        self.start_sync().await;
-        let dead = self.sync.take().unwrap();
+        let further = self.further();
+        let dead = self.world.launch_workers(&["calcom-sync"], &further);
         assert_eq!(self.world.workers[dead].wait().await, None, "it ended by a signal");
         // the dead process' lease ends by the database's clock
         sqlx::query("UPDATE clock_shift SET shift = shift + interval '60 seconds'").execute(&self.world.db).await.unwrap();

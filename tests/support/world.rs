@@ -192,15 +192,22 @@ impl World {
         url
     }
 
-    /// Starts a workers process with these roles; its index in `workers`.
+    /// Starts a workers process with these roles and waits until it is ready; its index in `workers`.
     pub async fn start_workers(&mut self, roles: &[&str], further: &BTreeMap<String, String>) -> usize {
+        let index = self.launch_workers(roles, further);
+        let ready = format!("{}/readyz", self.worker_urls.last().expect("the one just launched"));
+        self.workers[index].ready(&ready).await;
+        index
+    }
+
+    /// As [`World::start_workers`] without the wait: for a process that dies on the first work it finds, maybe before anybody has seen it ready.
+    pub fn launch_workers(&mut self, roles: &[&str], further: &BTreeMap<String, String>) -> usize {
         let index = self.workers.len();
         let address = format!("127.0.0.1:{}", free_port());
         let mut environment = self.environment();
         environment.insert("METRICS_LISTEN".to_owned(), address.clone());
         environment.extend(further.clone());
-        let mut process = Process::start(&format!("workers-{index}"), "workers", roles, &environment, &self.folder);
-        process.ready(&format!("http://{address}/readyz")).await;
+        let process = Process::start(&format!("workers-{index}"), "workers", roles, &environment, &self.folder);
         self.workers.push(process);
         self.worker_urls.push(format!("http://{address}"));
         index

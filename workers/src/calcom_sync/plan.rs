@@ -36,8 +36,9 @@ pub(super) fn plan(intent: &Intent, appointment: &Appointment, now: DateTime<Utc
     if intent.sent_count >= SENT_MAX {
         return Step::GiveUp { class: "sent_too_often" };
     }
-    // a past appointment has an end state (incident 14)
-    if intent.starts_at.is_some_and(|starts_at| starts_at <= now) {
+    // a past appointment has an end state (incident 14); what is to be cancelled may have been moved since the wish
+    let wanted_at = if intent.op == Op::Cancel { Some(appointment.starts_at) } else { intent.starts_at };
+    if wanted_at.is_some_and(|starts_at| starts_at <= now) {
         return Step::GiveUp { class: "in_the_past" };
     }
     match intent.op {

@@ -60,8 +60,10 @@ pub async fn overdue(running: Running) -> Result<String, Failure> {
 
 async fn look(running: &Running, account: &Account, due: &DueCall) -> Result<usize, Failure> {
     let answer = account.call(&due.retell_call_id).await?;
-    let Some(call) = answer.body.as_deref().and_then(|body| serde_json::from_slice::<RetellCall<'_>>(body).ok()) else {
-        return gone(running, due, &answer).await;
+    let Some(body) = answer.body.as_deref() else { return gone(running, due, &answer).await };
+    let Ok(call) = serde_json::from_slice::<RetellCall<'_>>(body) else {
+        // a proxy's page, say: it tells nothing about the call
+        return put_by(running, due, &answer, "retell_answer_unreadable", Some(AGAIN)).await;
     };
     let evidence = evidence(&call);
     let owner = match tenants::of_call(&running.context.pool, account.endpoint_id, &evidence.as_ref()).await {

@@ -24,6 +24,13 @@ pub(super) fn carries_token(intent: &Intent, booking: &Booking) -> bool {
     ((is_ours && is_fresh) || Protection::Tag.is_off()) && fits && is_first
 }
 
+/// Whether the answer of a move is what our booking `uid` was moved to: it says so itself, and has the wished time. Cal.com is known to answer with another booking of the same
+/// attendee (incidents 7, 10, 12).
+pub(super) fn is_successor(intent: &Intent, uid: &str, booking: &Booking) -> bool {
+    let same_kind = booking.event_type_id.is_none() || intent.event_type_id.is_none() || booking.event_type_id == intent.event_type_id;
+    booking.rescheduled_from_uid.as_deref() == Some(uid) && booking.uid != uid && Some(booking.start) == intent.starts_at && same_kind
+}
+
 /// Whether a booking is what the intent wanted.
 pub(super) fn fulfils(intent: &Intent, booking: &Booking) -> bool {
     match intent.op {
@@ -90,6 +97,26 @@ mod tests {
             let mut booking = ours();
             change(&mut booking);
             assert!(!carries_token(&intent(), &booking), "{what}");
+        }
+    }
+
+    /// Incidents 7, 10 and 12: the answer of a move was chained to our booking whatever it was.
+    #[test]
+    fn the_answer_of_a_move_names_our_booking_and_has_the_wished_time() {
+        let reschedule = Intent { op: Op::Reschedule, uid: Some("uid0".to_owned()), ..intent() };
+        let moved = Booking { rescheduled_from_uid: Some("uid0".to_owned()), ..ours() };
+        assert!(is_successor(&reschedule, "uid0", &moved));
+        let changes: [(&str, Change); 5] = [
+            ("an older booking of the attendee", |booking| booking.rescheduled_from_uid = None),
+            ("moved from another one", |booking| booking.rescheduled_from_uid = Some("uid9".to_owned())),
+            ("the old one itself", |booking| booking.uid = "uid0".to_owned()),
+            ("another time", |booking| booking.start += Duration::minutes(15)),
+            ("another event type", |booking| booking.event_type_id = Some(1321)),
+        ];
+        for (what, change) in changes {
+            let mut booking = moved.clone();
+            change(&mut booking);
+            assert!(!is_successor(&reschedule, "uid0", &booking), "{what}");
         }
     }
 

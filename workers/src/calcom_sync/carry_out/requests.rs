@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use shared::calcom::{Access, Booking, BookingFilter, CalcomClient, CalcomError, Credential, NewAttendee, NewBooking};
+use shared::calcom::{Access, Booking, BookingFilter, CalcomClient, CalcomError, Credential, NewAttendee, NewBooking, Sort};
 use shared::domain::phone::E164;
 use shared::domain::provenance::REASON_NOT_GIVEN;
 use shared::envelope::Lane;
@@ -14,7 +14,7 @@ use shared::store::intents::{Intent, Leased, Op};
 use shared::telemetry::Masked;
 
 use super::endings::SEALED_PAUSE;
-use super::receipt::{carries_token, fulfils, has_ended};
+use super::receipt::{carries_token, fulfils, has_ended, is_successor};
 use super::{Job, Outcome, no_answer};
 use crate::calcom_events::TOKEN_KEY;
 use crate::calcom_sync::PLACEHOLDER_EMAIL_HOST;
@@ -27,6 +27,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const CALL_TIMEOUT_LIVE: Duration = Duration::from_secs(10);
 /// Everything that one lease does at Cal.com, several reads included: well below the lease itself, so that nobody else has taken it up meanwhile.
 const JOB_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// A list bounded by the end of bookings finds every one that begins at a time if it reaches a day beyond.
+const LONGEST_BOOKING: chrono::Duration = chrono::Duration::hours(24);
 
 pub(super) async fn call(job: &Job<'_>) -> Outcome {
     let row = &job.leased.credential;
@@ -84,7 +87,8 @@ async fn send(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, uid: Opt
         (Op::Reschedule, Some(starts_at)) => {
             let reason = intent.reason.as_deref().unwrap_or("Auf Wunsch des Kunden");
             let booking = job.spending.request(purpose(job), client.reschedule(access, uid, starts_at, reason, None)).await?;
-            Ok(Outcome::Seen(vec![Booking { rescheduled_from_uid: Some(uid.to_owned()), ..booking }]))
+            // anything else is not folded, or it would join somebody's booking to ours: what became of ours, its own chain says
+            Ok(if is_successor(intent, uid, &booking) { Outcome::Seen(vec![booking]) } else { Outcome::Unexplained })
         }
         _ => {
             // people read it in Cal.com's mail; our own record keeps what the caller said
@@ -175,18 +179,21 @@ async fn not_ours(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, answ
     if found.is_empty() { Outcome::Unexplained } else { Outcome::Seen(found) }
 }
 
-/// The bookings of the wished time and event type.
+/// The bookings of the wished time and event type. Bounded by their start: how long they last is the event type's matter and may not be what our service says.
 async fn list_slot(job: &Job<'_>, client: &CalcomClient, access: Access<'_>) -> Result<Vec<Booking>, CalcomError> {
     let intent = &job.leased.intent;
     let filter = BookingFilter {
         event_type_id: intent.event_type_id,
         after_start: intent.starts_at,
-        before_end: intent.ends_at,
+        before_end: intent.starts_at.map(|starts_at| starts_at + LONGEST_BOOKING),
+        sort: Some(Sort::Start),
         // of one event type at one time there are as many as it has hosts or seats
         take: 100,
         ..BookingFilter::default()
     };
-    Ok(job.spending.request(purpose(job), client.list_bookings(access, &filter)).await?.bookings)
+    let mut listed = job.spending.request(purpose(job), client.list_bookings(access, &filter)).await?.bookings;
+    listed.retain(|booking| Some(booking.start) == intent.starts_at);
+    Ok(listed)
 }
 
 fn ours(intent: &Intent, listed: Vec<Booking>) -> Vec<Booking> {
