@@ -149,14 +149,6 @@ impl Keyring {
         }
     }
 
-    /// As [`Self::open`], for bytes.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn open_bytes(&self, aad: &str, sealed: &Sealed) -> Result<SecretSlice<u8>, SecretError> {
-        self.open_raw(aad, sealed).map(SecretSlice::from)
-    }
-
     fn open_raw(&self, aad: &str, sealed: &Sealed) -> Result<Vec<u8>, SecretError> {
         let key_id = &sealed.key_id;
         let unknown = || SecretError::UnknownKey { aad: aad.to_owned(), key_id: key_id.clone() };

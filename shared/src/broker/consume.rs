@@ -107,12 +107,6 @@ impl Consumer {
         *self.shared.consuming.borrow()
     }
 
-    /// Follows [`Consumer::is_consuming`].
-    #[must_use]
-    pub fn watch_consuming(&self) -> watch::Receiver<bool> {
-        self.shared.consuming.subscribe()
-    }
-
     /// Whether it is found deaf: messages wait, and none comes though one could be taken. The watchdog's finding.
     #[must_use]
     pub fn is_deaf(&self) -> bool {

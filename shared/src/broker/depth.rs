@@ -1,6 +1,6 @@
 //! How many messages are ready in a queue, by passive declare: needs no permission and no management plugin.
 //!
-//! Messages that are unacked, or wait for at-least-once dead-lettering, are not counted. Called by readiness checks, the CLI and tests.
+//! Messages that are unacked, or wait for at-least-once dead-lettering, are not counted. Called by the consumers' watchdog, the campaign and tests.
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
@@ -68,15 +68,4 @@ impl Gauge {
     pub async fn close(self) {
         connect::close(&self.connection).await;
     }
-}
-
-/// Ready messages in the queue, over a connection of its own.
-///
-/// # Errors
-/// RabbitMQ cannot be reached, or the queue does not exist.
-pub async fn passive_depth(amqp_url: &str, queue: &str) -> Result<u32, DepthError> {
-    let gauge = Gauge::open(amqp_url).await?;
-    let depth = gauge.depth(queue).await;
-    gauge.close().await;
-    depth
 }
