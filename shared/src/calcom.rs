@@ -7,9 +7,11 @@ mod booking;
 mod client;
 mod error;
 mod request;
+mod slots;
 pub(crate) mod transport;
 
 pub use booking::{Booking, BookingAttendee, BookingPage, EventType, Host, Me, Webhook};
 pub use client::{Access, CalcomClient, Credential};
 pub use error::{CalcomError, Class, RequestId};
 pub use request::{BookingFilter, BookingStatus, NewAttendee, NewBooking, NewWebhook, Sort};
+pub use slots::{FreeSlot, SlotQuery};

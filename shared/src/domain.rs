@@ -4,5 +4,6 @@ pub mod booking_chain;
 pub mod call;
 pub mod intent_state;
 pub mod local_time;
+pub mod offers;
 pub mod phone;
 pub mod provenance;

@@ -1,10 +1,11 @@
-//! How one request to Cal.com's API v2 is made and its answer taken in; the operations are in `bookings` and `account`.
+//! How one request to Cal.com's API v2 is made and its answer taken in; the operations are in `bookings`, `slots` and `account`.
 //! Each is one attempt: repeating is decided elsewhere, after a search.
 //!
 //! A version header is always set: without one, Cal.com silently answers in the shapes of 2024-04-15 (reference section 3.1).
 
 mod account;
 mod bookings;
+mod slots;
 
 use std::time::Duration;
 

@@ -36,8 +36,13 @@ pub fn instant(date: NaiveDate, time: NaiveTime, zone: Tz) -> Result<DateTime<Ut
 #[must_use]
 pub fn spoken(at: DateTime<Utc>, zone: Tz) -> String {
     let local = at.with_timezone(&zone);
-    let time = if local.minute() == 0 { format!("{} Uhr", local.hour()) } else { format!("{} Uhr {:02}", local.hour(), local.minute()) };
-    format!("{}, den {}. {} um {time}", weekday(local.weekday()), local.day(), month(local.month()))
+    format!("{}, den {}. {} um {}", weekday(local.weekday()), local.day(), month(local.month()), spoken_time(local.time()))
+}
+
+/// A time of day as it is said: "10 Uhr", "10 Uhr 30".
+#[must_use]
+pub fn spoken_time(time: NaiveTime) -> String {
+    if time.minute() == 0 { format!("{} Uhr", time.hour()) } else { format!("{} Uhr {:02}", time.hour(), time.minute()) }
 }
 
 /// The German name of a weekday.

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use serde_json::json;
 
 use super::*;
-use crate::calcom::{BookingFilter, Class, NewAttendee, NewBooking};
+use crate::calcom::{BookingFilter, Class, FreeSlot, NewAttendee, NewBooking, SlotQuery};
 use crate::telemetry::Masked;
 
 type Seen = Arc<Mutex<Vec<(Method, String, HeaderMap, Value)>>>;
@@ -109,6 +109,31 @@ async fn a_missing_v2_is_added_and_filters_are_sent() {
     let page = client(base).list_bookings(Access::new(&credential), &filter).await.unwrap();
     assert_eq!((page.returned, page.total_items), (1, Some(1)));
     assert_eq!(seen.lock().unwrap()[0].1, "/v2/bookings?eventTypeId=1320&take=10");
+}
+
+#[tokio::test]
+async fn slots_are_asked_for_with_their_own_version_and_unreadable_ones_are_no_empty_day() {
+    let (base, seen) = answering(200, json!({"status": "success", "data": {"2026-07-06": [{"start": "2026-07-06T08:00:00.000Z"}]}}).to_string()).await;
+    let credential = credential();
+    let at = |text: &str| text.parse().unwrap();
+    let query = SlotQuery {
+        event_type_id: 1320,
+        from: at("2026-07-06T00:00:00Z"),
+        to: at("2026-07-07T00:00:00Z"),
+        duration_minutes: Some(45),
+        moved_uid: Some("abc".to_owned()),
+    };
+    let slots = client(base).free_slots(Access::new(&credential), &query).await.unwrap();
+    assert_eq!(slots, [FreeSlot { starts_at: at("2026-07-06T08:00:00Z"), seats_remaining: None }]);
+    let (_, uri, headers, _) = seen.lock().unwrap()[0].clone();
+    assert_eq!(uri, "/v2/slots?eventTypeId=1320&start=2026-07-06T00%3A00%3A00Z&end=2026-07-07T00%3A00%3A00Z&duration=45&bookingUidToReschedule=abc");
+    assert_eq!(headers["cal-api-version"], "2024-09-04");
+
+    for body in ["{}", r#"{"data": []}"#] {
+        let (base, _) = answering(200, body.to_owned()).await;
+        let error = client(base).free_slots(Access::new(&credential), &query).await.unwrap_err();
+        assert_eq!(error.class(), Class::UnexpectedAnswer);
+    }
 }
 
 #[tokio::test]
