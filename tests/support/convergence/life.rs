@@ -1,18 +1,17 @@
-//! A life: what happened to one booking in the order in which it happened, and the facts that tell of it (calcom reference 2.2 to 2.10). Seeded: the same
-//! number gives the same life.
+//! A life: what happened to one booking in the order in which it happened (calcom reference 2.2 to 2.12). Seeded: the same number gives the same life. Not how it
+//! is told: that is `telling`.
 
 use chrono::{DateTime, Duration, Utc};
 use rand::rngs::StdRng;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use shared::domain::booking_chain::{Fact, Happening, Predecessor};
-use shared::domain::provenance::{Actor, Channel, Provenance};
+use shared::domain::booking_chain::Happening;
 use uuid::Uuid;
 
 /// The people in Cal.com.
 pub const HOSTS: [i64; 2] = [4711, 4712];
-/// The most that is told of a life, copies included.
-pub const TOLD_MAX: usize = 50;
+/// The events of a history (issue 3, Done 1): the most that a random life is told by, and the least that is heard of it, copies included.
+pub const EVENTS: usize = 50;
 
 /// Whose hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +53,22 @@ pub enum What {
     Look,
 }
 
+impl What {
+    /// By how many events it is told: our own changes by echo and answer, a booking with seats that the host cancels by a look beside the event.
+    #[must_use]
+    pub const fn events(self) -> usize {
+        match self {
+            Self::Create { by: By::Us, .. } | Self::Move { by: By::Us, .. } | Self::Cancel { by: By::Us, .. } | Self::CancelSeated => 2,
+            _ => 1,
+        }
+    }
+
+    /// Nothing but looks can follow.
+    const fn ends(self) -> bool {
+        matches!(self, Self::Cancel { .. } | Self::Reject | Self::CancelSeated)
+    }
+}
+
 /// One step, with what the booking is after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -81,20 +96,6 @@ pub struct Life {
     pub steps: Vec<Step>,
 }
 
-/// One telling of a step.
-#[derive(Clone, Debug)]
-pub struct Told {
-    pub fact: Fact,
-    /// As the event has it; of our own wish if it is one of ours.
-    pub provenance: Provenance,
-    pub token: bool,
-    /// It is the answer to our own call, for the intent of this step.
-    pub answer_of: Option<usize>,
-    pub looked: bool,
-    pub one_seat: bool,
-    pub series: bool,
-}
-
 /// An instant of a life.
 ///
 /// # Panics
@@ -117,21 +118,33 @@ pub fn intent_id(seed: u64, step: usize) -> Uuid {
 }
 
 impl Life {
-    /// A random life of at most `steps_max` steps.
+    /// A random life that is told by at most `events` events. A quarter of the lives end early, the others mostly when they are full.
     #[must_use]
-    pub fn random(seed: u64, steps_max: usize) -> Self {
+    pub fn random(seed: u64, events: usize) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let by = if rng.random_bool(0.5) { By::Us } else { By::Customer };
         let seated = by != By::Us && rng.random_bool(0.15);
         let pending = !seated && rng.random_bool(0.4);
+        let haste = if rng.random_bool(0.25) { 0.5 } else { 0.02 };
         let mut life = Self::begun(seed, What::Create { by, pending, seated });
-        let steps = rng.random_range(1..=steps_max);
-        while life.steps.len() < steps {
-            let choices = life.choices(by == By::Us);
+        while life.events() < events && !(life.has_ended() && rng.random_bool(0.5)) {
+            let left = events - life.events();
+            let may_end = left <= 3 || rng.random_bool(haste);
+            let choices: Vec<What> = life.choices(by == By::Us).into_iter().filter(|what| what.events() <= left && (may_end || !what.ends())).collect();
             let Some(what) = choices.choose(&mut rng) else { break };
             life.step(*what);
         }
         life
+    }
+
+    /// By how many events it is told, each counted once.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.steps.iter().map(|step| step.what.events()).sum()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.steps.iter().any(|step| step.what.ends())
     }
 
     /// A life of these steps.
@@ -175,10 +188,12 @@ impl Life {
         let moves = hands.iter().flat_map(|by| [What::Move { by: *by, pending: false }, What::Move { by: *by, pending: true }]);
         let cancels = hands.iter().map(|by| What::Cancel { by: *by, series: *by == By::Customer });
         match last.state {
-            Happening::Requested => vec![What::Confirm, What::Confirm, What::Reject, What::Move { by: By::Customer, pending: true }, What::Look]
-                .into_iter()
-                .chain(cancels)
-                .collect(),
+            Happening::Requested => {
+                vec![What::Confirm, What::Confirm, What::Reject, What::Move { by: By::Customer, pending: true }, What::Reassign, What::Look]
+                    .into_iter()
+                    .chain(cancels)
+                    .collect()
+            }
             Happening::Accepted => [What::AskForAnotherTime, What::NoShow, What::NoShowTakenBack, What::Reassign, What::Look]
                 .into_iter()
                 .chain(moves.clone())
@@ -189,6 +204,8 @@ impl Life {
                 What::Move { by: By::Customer, pending: false },
                 What::Move { by: By::Customer, pending: true },
                 What::Cancel { by: By::Staff, series: false },
+                What::Cancel { by: By::Customer, series: false },
+                What::Look,
             ],
             _ => vec![What::Look],
         }
@@ -221,114 +238,4 @@ impl Life {
         }
         self.steps.push(next);
     }
-
-    /// The whole life as it is told: each webhook once, in order; our own changes by echo and answer.
-    #[must_use]
-    pub fn told(&self) -> Vec<Told> {
-        self.steps.iter().enumerate().flat_map(|(index, step)| self.tell(index, step)).collect()
-    }
-
-    fn tell(&self, index: usize, step: &Step) -> Vec<Told> {
-        let webhook = Told {
-            fact: self.fact(step, step.state),
-            provenance: provenance(Actor::Customer, Channel::CalcomWebhook, step.minute),
-            token: false,
-            answer_of: None,
-            looked: false,
-            one_seat: step.seated,
-            series: false,
-        };
-        let look = || Told {
-            fact: Fact { provider_updated_at: step.updated.map(at), reason: None, ..self.fact(step, step.state) },
-            provenance: provenance(Actor::Unknown, Channel::Reconciled, step.minute),
-            looked: true,
-            one_seat: false,
-            ..webhook.clone()
-        };
-        let staff = || provenance(Actor::Staff, Channel::CalcomWebhook, step.minute);
-        match step.what {
-            What::Create { by: By::Us, .. } => self.by_us(index, Told { token: true, ..webhook }),
-            What::Move { by: By::Us, .. } | What::Cancel { by: By::Us, .. } => self.by_us(index, webhook),
-            What::Move { by: By::Staff, .. } | What::Cancel { by: By::Staff, .. } | What::Reject | What::AskForAnotherTime => {
-                vec![Told { provenance: staff(), ..webhook }]
-            }
-            What::Cancel { series, .. } => vec![Told { series, ..webhook }],
-            What::NoShow => vec![Told { fact: self.fact(step, Happening::NoShow), provenance: staff(), one_seat: false, ..webhook }],
-            What::NoShowTakenBack => vec![Told { fact: self.fact(step, Happening::NoShowWithdrawn), provenance: staff(), one_seat: false, ..webhook }],
-            What::SeatLeaves => vec![Told { fact: self.fact(step, Happening::Cancelled), ..webhook }],
-            What::CancelSeated => vec![look(), webhook],
-            What::Reassign | What::Look => vec![look()],
-            What::Create { .. } | What::Confirm | What::Move { .. } => vec![webhook],
-        }
-    }
-
-    /// The echo, and the answer, which has no metadata, no sequence and no message.
-    fn by_us(&self, index: usize, echo: Told) -> Vec<Told> {
-        let wished = Provenance {
-            channel: Channel::RetellPhone,
-            call_id: Some(call_id(self.seed)),
-            intent_id: Some(intent_id(self.seed, index)),
-            occurred_at: at(self.steps[index].minute - 1),
-            ..echo.provenance.clone()
-        };
-        let echo = Told { provenance: wished, ..echo };
-        let provenance = Provenance { message_id: None, ..echo.provenance.clone() };
-        let predecessor = echo.fact.predecessor.clone().map(|predecessor| Predecessor { starts_at: None, ends_at: None, ..predecessor });
-        let fact = Fact { sequence: 0, predecessor, hash: format!("answer {}", echo.fact.hash), ..echo.fact.clone() };
-        let answer = Told { fact, provenance, answer_of: Some(index), series: false, ..echo.clone() };
-        vec![echo, answer]
-    }
-
-    fn fact(&self, step: &Step, happening: Happening) -> Fact {
-        let predecessor =
-            step.from.as_ref().map(|uid| Predecessor { uid: uid.clone(), starts_at: Some(at(step.from_starts)), ends_at: Some(at(step.from_starts + 30)) });
-        let ended = matches!(happening, Happening::Cancelled | Happening::RescheduleRequested | Happening::Rejected);
-        let reason = ended.then(|| format!("Grund {}", step.minute));
-        // a cancellation raises the sequence (calcom reference 2.4)
-        let sequence = step.sequence + i32::from(ended);
-        let (starts_at, ends_at) = (at(step.starts), at(step.starts + 30));
-        let attendance = happening.is_attendance();
-        Fact {
-            uid: step.uid.clone(),
-            happening,
-            predecessor,
-            sequence,
-            provider_updated_at: None,
-            hash: format!("{happening:?}/{}/{}/{sequence}", step.uid, step.starts),
-            starts_at: if attendance { DateTime::UNIX_EPOCH } else { starts_at },
-            ends_at: if attendance { DateTime::UNIX_EPOCH + Duration::minutes(30) } else { ends_at },
-            event_type_id: if attendance { None } else { Some(1321) },
-            booking_id: None,
-            host_user_id: if attendance { None } else { Some(step.host) },
-            seats_per_slot: if attendance { None } else { step.seated.then_some(8) },
-            reason,
-            told_at: at(step.minute),
-        }
-    }
-}
-
-fn provenance(actor: Actor, channel: Channel, minute: i64) -> Provenance {
-    Provenance { actor, channel, call_id: None, user_id: None, intent_id: None, message_id: Some(format!("message-{minute}")), occurred_at: at(minute) }
-}
-
-/// The same tellings lost in time: some doubled (Cal.com stamps a copy for another subscriber with its own, slightly later time), all out of order.
-#[must_use]
-pub fn shaken(told: &[Told], seed: u64) -> Vec<Told> {
-    let mut rng = StdRng::seed_from_u64(seed ^ 0x5EED);
-    let mut all = told.to_vec();
-    assert!(all.len() <= TOLD_MAX, "too long a life");
-    while all.len() < TOLD_MAX && rng.random_bool(0.7) {
-        let mut copy = told[rng.random_range(0..told.len())].clone();
-        if copy.answer_of.is_none() && rng.random_bool(0.5) {
-            let later = Duration::milliseconds(rng.random_range(1..900));
-            copy.fact.told_at += later;
-            if copy.provenance.intent_id.is_none() {
-                copy.provenance.occurred_at += later;
-            }
-            copy.provenance.message_id = Some(format!("copy-{}", all.len()));
-        }
-        all.push(copy);
-    }
-    all.shuffle(&mut rng);
-    all
 }
