@@ -129,7 +129,7 @@ async fn set_up(pool: &PgPool) -> Result<Vec<Finding>, CliError> {
     let mut findings = setup::phone_numbers(&companies_found, &endpoints, &accounts);
     findings.extend(setup::services(&companies_found, &endpoints, &keys, &accounts));
     findings.extend(setup::endpoints(&endpoints));
-    findings.extend(setup::keys(&keys));
+    findings.extend(setup::keys(&companies_found, &keys, &accounts));
     Ok(findings)
 }
 

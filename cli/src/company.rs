@@ -104,6 +104,7 @@ async fn add(session: &mut Session, name: Option<String>, time_zone: Option<Stri
         text.push_str("\nNext, once per account:");
         if let Some((label, _)) = retell {
             text.push_str(&format!("\n  frontdesk endpoint add --account retell/{label} --secret-stdin"));
+            text.push_str(&format!("\n  frontdesk credential add --account retell/{label} --base-url https://api.retellai.com --api-key-stdin"));
         }
         if let Some((label, _)) = calcom {
             text.push_str(&format!("\n  frontdesk endpoint add --account calcom/{label}"));

@@ -21,6 +21,8 @@ use crate::verify::{Retell, Verified};
 
 /// Nothing about this caller is known: the agent goes on without our variables (retell.md 3).
 const CALL_INBOUND_UNKNOWN: &str = r#"{"call_inbound":{}}"#;
+/// The wish is kept, but that its caller did not hear the result is not: so nobody will call, and none is promised.
+const ASK_AGAIN: &str = "Ich trage das gerade ein, kann es aber noch nicht bestätigen. Bitte rufen Sie uns in ein paar Minuten noch einmal an.";
 /// What publishing the note about a missed answer may add to the deadline: together they stay well under Retell's tool timeout of 10 s.
 const NOTE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -29,6 +31,8 @@ const NOTE_DEADLINE: Duration = Duration::from_secs(2);
 struct Fallback {
     success: bool,
     pending: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     message: &'static str,
 }
 
@@ -49,10 +53,8 @@ enum Exchange {
     Missed {
         confirmed: bool,
     },
-    /// The broker did not take it into the live lane.
-    Refused {
-        may_have_arrived: bool,
-    },
+    /// The broker did not take it into the live lane, or nobody knows.
+    Refused,
 }
 
 /// Answers a function; `None` is one that the table does not know, and counts as a read.
@@ -64,27 +66,24 @@ pub async fn answer_function(state: &State, request: &Verified<Retell>, function
     if !function.is_some_and(|function| function.row().write) {
         return answer_read(state, &mut envelope, sentence, limit).await;
     }
-    let live_copy_possible = match begin_waiting(state).await {
-        // No answer could arrive: nobody waits for one.
-        None => false,
-        Some(waiter) => match exchange(state, &mut envelope, waiter, limit).await {
+    // No waiter: no answer could arrive, nobody waits for one.
+    let mut durable = false;
+    if let Some(waiter) = begin_waiting(state).await {
+        match exchange(state, &mut envelope, waiter, limit).await {
             Exchange::Heard(answer) => return (Outcome::Answered, json(StatusCode::OK, answer)),
-            Exchange::Missed { confirmed: true } => {
-                note_missed_answer(state, &envelope, sentence).await;
-                return fallback(state, sentence, true);
-            }
-            Exchange::Missed { confirmed: false } => true,
-            Exchange::Refused { may_have_arrived } => may_have_arrived,
-        },
-    };
-    if let Err(refusal) = carry_out_later(state, &mut envelope).await {
+            Exchange::Missed { confirmed } => durable = confirmed,
+            Exchange::Refused => {}
+        }
+    }
+    if !durable && let Err(refusal) = carry_out_later(state, &mut envelope).await {
         return (refusal.into(), not_stored(refusal));
     }
-    if live_copy_possible {
-        // Should the live copy be the one that is worked on, it does not know what the caller heard.
-        note_missed_answer(state, &envelope, sentence).await;
+    // Also when this copy says itself that its caller is gone: the one that is worked on may be another, of before Retell's retry, and does not know what the caller heard.
+    if note_missed_answer(state, &envelope, sentence).await {
+        fallback(state, Fallback { success: false, pending: true, reason: None, message: sentence })
+    } else {
+        fallback(state, Fallback { success: false, pending: true, reason: Some("ask_again"), message: ASK_AGAIN })
     }
-    fallback(state, sentence, true)
 }
 
 /// Answers a read, or a function that nobody knows: it leaves no result that could come late. So a missed answer is not noted and nothing is kept for later,
@@ -95,7 +94,7 @@ async fn answer_read(state: &State, envelope: &mut Envelope, sentence: &'static 
     {
         return (Outcome::Answered, json(StatusCode::OK, answer));
     }
-    fallback(state, sentence, false)
+    fallback(state, Fallback { success: false, pending: false, reason: None, message: sentence })
 }
 
 /// Answers call_inbound. It fails open: the phone rings while we think, and an agent without our variables is better than none.
@@ -106,7 +105,7 @@ pub async fn answer_call_inbound(state: &State, request: &Verified<Retell>, head
         let waiter = begin_waiting(state).await?;
         match exchange(state, &mut envelope, waiter, limit).await {
             Exchange::Heard(answer) => Some(answer),
-            Exchange::Missed { .. } | Exchange::Refused { .. } => None,
+            Exchange::Missed { .. } | Exchange::Refused => None,
         }
     };
     // Nothing is kept for later: once the phone is picked up, this question has no meaning any more.
@@ -142,7 +141,7 @@ async fn exchange(state: &State, envelope: &mut Envelope, mut waiter: Waiter, li
             answer = waiter.answer() => return Exchange::Heard(answer),
             result = &mut publish, if !confirmed => match result {
                 Ok(()) => confirmed = true,
-                Err(refused) => return Exchange::Refused { may_have_arrived: refused.may_have_arrived() },
+                Err(_) => return Exchange::Refused,
             },
             () = tokio::time::sleep_until(deadline) => return Exchange::Missed { confirmed },
         }
@@ -158,7 +157,8 @@ async fn carry_out_later(state: &State, envelope: &mut Envelope) -> Result<(), R
 }
 
 /// Tells the workers what the caller heard instead of the answer: whichever of result and note comes second calls back (architecture section 6).
-async fn note_missed_answer(state: &State, about: &Envelope, sentence: &str) {
+/// `false`: neither broker nor spool took it in time, nobody will call.
+async fn note_missed_answer(state: &State, about: &Envelope, sentence: &str) -> bool {
     let function = about.kind.name();
     let body = AnswerMissed {
         message_id: about.message_id.as_str(),
@@ -185,22 +185,26 @@ async fn note_missed_answer(state: &State, about: &Envelope, sentence: &str) {
         body: body.into(),
     };
     let queue = topology::queue(note.kind.role(), Lane::Bulk);
-    // A failure is logged and counted in there. The wish itself is safe; only the callback about it would be missing.
-    if tokio::time::timeout(NOTE_DEADLINE, state.intake.accept(&queue, &note)).await.is_err() {
-        tracing::error!(message.id = %about.message_id, "the note about a missed answer was not stored in time");
+    // A refusal is logged and counted in there. The wish itself is safe.
+    match tokio::time::timeout(NOTE_DEADLINE, state.intake.accept(&queue, &note)).await {
+        Ok(stored) => stored.is_ok(),
+        Err(_) => {
+            tracing::error!(message.id = %about.message_id, "the note about a missed answer was not stored in time");
+            false
+        }
     }
 }
 
 /// `pending`: the wish is kept and will be carried out.
-fn fallback(state: &State, sentence: &'static str, pending: bool) -> (Outcome, Response) {
+fn fallback(state: &State, fallback: Fallback) -> (Outcome, Response) {
     state.metrics.answers_missed.inc();
-    (Outcome::Fallback, spoken(StatusCode::OK, Fallback { success: false, pending, message: sentence }))
+    (Outcome::Fallback, spoken(StatusCode::OK, fallback))
 }
 
 /// Nothing is promised, because nothing was stored.
 fn not_stored(refusal: Refusal) -> Response {
     let mut response = refusal.into_response();
-    let sentence = spoken(response.status(), Fallback { success: false, pending: false, message: UNKNOWN_FUNCTION_SENTENCE });
+    let sentence = spoken(response.status(), Fallback { success: false, pending: false, reason: None, message: UNKNOWN_FUNCTION_SENTENCE });
     *response.body_mut() = sentence.into_body();
     response
 }

@@ -59,7 +59,7 @@ impl Intake {
             }
             Err(error) => {
                 self.metrics.lost_both.inc();
-                tracing::error!(message.id = %envelope.message_id, queue = %queue, error = %error, "neither broker nor spool took a message; its sender hears 503");
+                tracing::error!(message.id = %envelope.message_id, queue = %queue, error = %error, "neither broker nor spool took a message; its sender hears so");
                 Err(Refusal::NotStored)
             }
         }

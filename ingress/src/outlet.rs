@@ -11,14 +11,6 @@ use shared::envelope::Envelope;
 #[derive(Debug)]
 pub struct Refused(pub Option<PublishError>);
 
-impl Refused {
-    /// False if it is certain that the broker does not hold the message.
-    #[must_use]
-    pub const fn may_have_arrived(&self) -> bool {
-        !matches!(self.0, Some(PublishError::Nacked | PublishError::Saturated | PublishError::Suspect | PublishError::Disconnected(None)))
-    }
-}
-
 /// A way to hand a message to the broker.
 pub trait Outlet: Send + Sync {
     /// Ok only after the broker's confirm. Bounded in time by the implementation.

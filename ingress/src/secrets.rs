@@ -199,7 +199,8 @@ pub async fn refresh(endpoints: Arc<Endpoints>, reader: EndpointReader, shutdown
                     known = Some(rows);
                 }
                 if changes.is_none() {
-                    changes = reader.listen().await.ok();
+                    // as bounded as a load: a silent Postgres must not end the polling
+                    changes = tokio::time::timeout(LOAD_DEADLINE, reader.listen()).await.ok().and_then(Result::ok);
                 }
             }
             Err(cause) if !std::mem::replace(&mut away, true) => {

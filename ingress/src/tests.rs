@@ -37,6 +37,8 @@ const CREATED: &str = r#"{"triggerEvent":"BOOKING_CREATED","payload":{"uid":"abc
 struct FakeBroker {
     published: Mutex<Vec<(String, Envelope)>>,
     away: AtomicBool,
+    /// It goes away with the first message that it takes.
+    goes: AtomicBool,
     /// What workers answer to requests, if they do.
     answer: Mutex<Option<&'static str>>,
     waiters: Mutex<Option<Arc<Waiters>>>,
@@ -49,6 +51,7 @@ impl Outlet for FakeBroker {
                 return Err(Refused(Some(PublishError::Disconnected(None))));
             }
             self.published.lock().unwrap().push((queue.to_string(), envelope.clone()));
+            self.away.store(self.goes.load(Ordering::SeqCst), Ordering::SeqCst);
             let answer = *self.answer.lock().unwrap();
             if let (Some(answer), Some(to)) = (answer, &envelope.reply_to) {
                 let reply = Reply { correlation_id: to.correlation_id, body: Bytes::from_static(answer.as_bytes()) };
@@ -418,9 +421,22 @@ async fn a_function_while_the_broker_is_away_is_carried_out_later_and_the_caller
     let answer = world.send(retell(FUNCTION)).await;
     assert_eq!((answer.status, answer.json()["pending"].as_bool()), (200, Some(true)));
     let drained = world.drained().await;
-    assert_eq!(drained.len(), 1);
     let (queue, envelope) = &drained[0];
     assert_eq!((queue.as_str(), envelope.caller_gone, envelope.reply_to.is_none()), ("frontdesk.booking", true, true));
+    // Retell's retry of a wish whose first copy is worked on: that copy does not know what the caller heard now
+    let kinds: Vec<_> = drained.iter().map(|(queue, envelope)| (queue.as_str(), envelope.kind)).collect();
+    assert_eq!(kinds[1..], [("frontdesk.calls", Kind::FunctionAnswerMissed)]);
+}
+
+/// The wish is with the workers, and that its caller heard no result is with nobody: a promised callback would never come.
+#[tokio::test]
+async fn a_caller_whose_missed_answer_cannot_be_noted_is_promised_no_callback() {
+    let world = World::new(Setup { spool_bytes_max: 0, ..Setup::default() });
+    world.broker.goes.store(true, Ordering::SeqCst);
+    let answer = world.send(retell(FUNCTION)).await;
+    assert_eq!(world.published().len(), 1, "the wish alone");
+    assert_eq!((answer.status, answer.json()["pending"].as_bool(), answer.json()["reason"].as_str()), (200, Some(true), Some("ask_again")));
+    assert!(answer.json()["message"].as_str().unwrap().contains("noch einmal an"));
 }
 
 /// A read leaves no result, so a note about its missed answer could only become a dead letter.

@@ -16,7 +16,7 @@ pub const EXCLUDED_TABLES: [(&str, &str); 5] = [
 ];
 
 /// Columns that may differ, of every table.
-pub const EXCLUDED_COLUMNS: [(&str, &str); 31] = [
+pub const EXCLUDED_COLUMNS: [(&str, &str); 30] = [
     ("id", "generated; what it leads to is compared"),
     ("number", "given in the order of arrival"),
     ("holder", "the appointment's id, as appointment_id"),
@@ -24,7 +24,6 @@ pub const EXCLUDED_COLUMNS: [(&str, &str); 31] = [
     ("created_at", "when the row was written"),
     ("updated_at", "when the row was written"),
     ("first_seen_at", "when the row was written"),
-    ("availability_version", "how often something changed"),
     ("occurred_at", "of another run; a sweep knows it from the row instead of the event"),
     ("rescheduled_at", "of another run"),
     ("cancelled_at", "of another run"),

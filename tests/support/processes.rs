@@ -88,14 +88,14 @@ impl Process {
     }
 
     /// SIGTERM, and the exit code.
-    pub async fn terminate(self) -> Option<i32> {
-        self.terminate_within(DEADLINE).await
+    pub async fn terminate(mut self) -> Option<i32> {
+        self.ask_to_stop();
+        self.wait_within(DEADLINE).await
     }
 
-    /// As [`Process::terminate`], with a bound of the caller's.
-    pub async fn terminate_within(mut self, bound: Duration) -> Option<i32> {
+    /// SIGTERM, and on: whoever asked looks at how it ends.
+    pub fn ask_to_stop(&self) {
         self.signal(Signal::TERM);
-        self.wait_within(bound).await
     }
 
     /// Waits for the end, and the exit code (`None`: by a signal).
@@ -103,7 +103,8 @@ impl Process {
         self.wait_within(DEADLINE).await
     }
 
-    async fn wait_within(&mut self, bound: Duration) -> Option<i32> {
+    /// As [`Process::wait`], with a bound of the caller's.
+    pub async fn wait_within(&mut self, bound: Duration) -> Option<i32> {
         let name = self.name.clone();
         let child = std::cell::RefCell::new(&mut self.child);
         eventually_within(bound, &format!("{name} ends"), || async { child.borrow_mut().try_wait().ok().flatten() }).await.code()

@@ -9,6 +9,12 @@ use crate::{World, eventually};
 
 /// Starts a process with the role `scheduler` whose jobs run only when they are asked for.
 pub async fn start(world: &mut World) {
+    pause(world).await;
+    world.start_workers(&["scheduler"], &BTreeMap::new()).await;
+}
+
+/// Pauses all jobs, before the first scheduler starts: they run only when they are asked for.
+pub async fn pause(world: &World) {
     for job in workers::scheduler::JOBS {
         let row = job.row();
         sqlx::query("INSERT INTO jobs (name, cron, time_zone, catch_up, paused) VALUES ($1, $2, $3, $4, true) ON CONFLICT (name) DO NOTHING")
@@ -20,12 +26,16 @@ pub async fn start(world: &mut World) {
             .await
             .expect("a job's row");
     }
-    world.start_workers(&["scheduler"], &BTreeMap::new()).await;
 }
 
 /// Runs a job once, and waits for its end; what it said.
 pub async fn run(world: &World, name: &str) -> String {
     assert!(jobs::ask(&world.db, name).await.expect("the job is asked for"), "{name} is a job");
+    ended(world, name).await
+}
+
+/// Waits for the end of the run that was asked for; what it said.
+pub async fn ended(world: &World, name: &str) -> String {
     eventually(&format!("the job {name} has run"), || async {
         let job = jobs::list(&world.db).await.expect("the jobs").into_iter().find(|job| job.name == name)?;
         job.last_result.filter(|_| job.run_asked_at.is_none())

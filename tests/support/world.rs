@@ -71,6 +71,8 @@ pub struct World {
     pub retell_endpoint: Uuid,
     pub calcom_endpoint: Uuid,
     pub calcom_credential: Uuid,
+    /// The key with which the scheduler asks the Retell stand-in; it is the one that signs, as at Retell.
+    pub retell_credential: Uuid,
     pub calcom: CalcomStandIn,
     pub retell: RetellStandIn,
     pub ingresses: Vec<Process>,
@@ -123,6 +125,7 @@ impl World {
         let calcom_credential = credential(&db, &keyring, account(company.calcom_account_id), &calcom, &options).await;
         let folder = crate::processes::binaries().join("world").join(&name);
         let retell = RetellStandIn::start(retell_stand_in::Config::default()).await.expect("the Retell stand-in starts");
+        let retell_credential = retell_credential(&db, &keyring, account(company.retell_account_id), &retell.base_url).await;
         let mut world = Self {
             name,
             db,
@@ -134,6 +137,7 @@ impl World {
             retell_endpoint,
             calcom_endpoint,
             calcom_credential,
+            retell_credential,
             calcom,
             retell,
             ingresses: Vec::new(),
@@ -437,6 +441,15 @@ async fn credential(db: &PgPool, keyring: &Keyring, account_id: Uuid, calcom: &C
             .await
             .expect("the budget is set");
     }
+    id
+}
+
+async fn retell_credential(db: &PgPool, keyring: &Keyring, account_id: Uuid, base_url: &str) -> Uuid {
+    let api_key = SecretString::from(fixtures::RETELL_KEY);
+    let new = credentials::NewCredential { account_id, label: "test", base_url, api_key: &api_key, rate_per_minute: Some(6_000) };
+    let id = credentials::add(db, keyring, &new).await.expect("a credential");
+    // a generous account: its burst grows with its rate
+    sqlx::query("UPDATE credentials SET burst = 60, tokens = 60 WHERE id = $1").bind(id).execute(db).await.expect("the budget is set");
     id
 }
 

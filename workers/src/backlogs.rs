@@ -52,7 +52,7 @@ pub async fn run(context: Context) {
     };
     let mut failing = false;
     loop {
-        match backlogs::measure(&context.pool).await {
+        match context.answered("measure the backlogs", backlogs::measure(&context.pool)).await {
             Ok(found) => {
                 metrics.show(&found);
                 #[expect(clippy::cast_precision_loss, reason = "milliseconds of this century are exact in a double")]

@@ -1,6 +1,6 @@
 //! What can be wrong with companies, numbers, services, endpoints and keys: pure functions over loaded set-up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::domain::phone::E164;
 use shared::store::accounts::{Account, Provider};
@@ -102,19 +102,28 @@ pub fn endpoints(endpoints: &[EndpointSummary]) -> Vec<Finding> {
     or_ok(findings, CHECK, format!("{count} live, each with a secret"))
 }
 
-/// No live key belongs to the wrong world; blocked ones are told.
-pub fn keys(keys: &[CredentialSummary]) -> Vec<Finding> {
+/// Every account whose numbers are rung has a key with which the scheduler can ask Retell (Cal.com's keys are looked at with the services that need them), and no
+/// live key belongs to the wrong world.
+pub fn keys(companies: &[CompanySetup], keys: &[CredentialSummary], accounts: &[Account]) -> Vec<Finding> {
     const CHECK: &str = "keys";
+    let rung: BTreeSet<Uuid> =
+        companies.iter().flat_map(|company| &company.phone_numbers).filter(|number| number.active).map(|number| number.provider_account_id).collect();
+    let missing = rung.into_iter().filter(|account| !keys.iter().any(|key| key.account_id == *account && key.disabled_at.is_none())).map(|account| {
+        let account = account_name(accounts, account);
+        Finding::failed(
+            CHECK,
+            format!("{account} has no live key: what Retell's webhooks fail to tell of its calls is never made up for, and nobody notices their silence"),
+            format!("frontdesk credential add --account {account} --base-url https://api.retellai.com --api-key-stdin"),
+        )
+    });
     let live = keys.iter().filter(|key| key.disabled_at.is_none());
     let count = live.clone().count();
-    let findings = live
-        .filter(|key| key.provider == Provider::Calcom && key.base_url.starts_with("https://api.cal.com") && !key.base_url.ends_with("/v2"))
-        .map(|key| {
+    let foreign =
+        live.filter(|key| key.provider == Provider::Calcom && key.base_url.starts_with("https://api.cal.com") && !key.base_url.ends_with("/v2")).map(|key| {
             let finding = format!("{} {}: the base URL is not Cal.com's API v2", key.provider, key.account_label);
             Finding::failed(CHECK, finding, "add it again with --base-url https://api.cal.com/v2")
-        })
-        .collect();
-    or_ok(findings, CHECK, format!("{count} live"))
+        });
+    or_ok(missing.chain(foreign).collect(), CHECK, format!("{count} live, one for each account that is rung"))
 }
 
 #[cfg(test)]
@@ -180,6 +189,10 @@ mod tests {
         }
     }
 
+    fn retell_key() -> CredentialSummary {
+        CredentialSummary { account_id: RETELL, provider: Provider::Retell, ..key("https://api.retellai.com") }
+    }
+
     fn failures(findings: &[Finding]) -> Vec<&str> {
         findings.iter().filter(|finding| finding.verdict == Verdict::Failed).map(|finding| finding.finding.as_str()).collect()
     }
@@ -188,8 +201,9 @@ mod tests {
     fn a_sound_setup_has_one_good_finding_per_check() {
         let both = [endpoint(RETELL, Provider::Retell, 1), endpoint(CALCOM, Provider::Calcom, 1)];
         let companies = [company(&["+493023125042"])];
+        let both_keys = [key("https://api.cal.com/v2"), retell_key()];
         let findings =
-            [phone_numbers(&companies, &both, &[]), services(&companies, &both, &[key("https://api.cal.com/v2")], &[]), endpoints(&both), keys(&[])].concat();
+            [phone_numbers(&companies, &both, &[]), services(&companies, &both, &both_keys, &[]), endpoints(&both), keys(&companies, &both_keys, &[])].concat();
         assert!(failures(&findings).is_empty() && findings.len() == 4, "{findings:?}");
     }
 
@@ -219,6 +233,22 @@ mod tests {
     #[test]
     fn an_endpoint_without_a_live_secret_is_a_finding() {
         assert_eq!(failures(&endpoints(&[endpoint(RETELL, Provider::Retell, 0)])).len(), 1);
-        assert_eq!(failures(&keys(&[key("https://api.cal.com")])).len(), 1);
+        assert_eq!(failures(&keys(&[], &[key("https://api.cal.com")], &[])).len(), 1);
+    }
+
+    /// Without it a lost webhook of a call stays lost, and the table used to be green.
+    #[test]
+    fn an_account_that_is_rung_needs_a_live_retell_key() {
+        let accounts = [Account { id: RETELL, provider: Provider::Retell, label: "salon".to_owned() }];
+        // two companies of one account: told once
+        let companies = [company(&["+493023125042"]), company(&["+493023125043"])];
+        let disabled = CredentialSummary { disabled_at: Some(chrono::DateTime::UNIX_EPOCH), ..retell_key() };
+        for without in [vec![], vec![disabled], vec![key("https://api.cal.com/v2")]] {
+            let found = keys(&companies, &without, &accounts);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].verdict == Verdict::Failed && found[0].finding.contains("retell/salon"), "{found:?}");
+            assert!(found[0].remedy.contains("credential add --account retell/salon"), "{found:?}");
+        }
+        assert!(failures(&keys(&companies, &[retell_key()], &accounts)).is_empty());
     }
 }

@@ -127,6 +127,10 @@ async fn secrets(pool: &PgPool, keyring: &Keyring, made: &CreatedCompany, given:
     let base_url = format!("{}/v2", url(given.ports.calcom));
     let credential = NewCredential { account_id: calcom_account, label: "stand-in", base_url: &base_url, api_key: &calcom_key, rate_per_minute: None };
     credentials::add(pool, keyring, &credential).await?;
+    // the stand-in's REST part opens with the key that signs, as Retell's does
+    let base_url = url(given.ports.retell);
+    let credential = NewCredential { account_id: retell_account, label: "stand-in", base_url: &base_url, api_key: &retell_key, rate_per_minute: None };
+    credentials::add(pool, keyring, &credential).await?;
     let Given { name, database_url, amqp_url, master_keys, company, ports } = given;
     let company_id = made.company_id;
     Ok(Stage {

@@ -1,13 +1,14 @@
 //! The campaign (`cargo dev chaos`) in short: every kind of fault against the real processes, and every promise kept; and an auditor who notices when one is not.
 //!
-//! Half a minute of load each. The campaign of ten minutes that issue 3 asks for is `cargo dev chaos --minutes 10`, on three seeds; every protection switched off
-//! in turn is `cargo dev chaos --break all`.
+//! Half a minute of load each: every kind of fault is tried, but not each hits somebody in so short a time. The campaign of ten minutes that issue 3 asks for, in which each
+//! must, is `cargo dev chaos --minutes 10`, on three seeds; every protection switched off in turn, each with its control, is `cargo dev chaos --break all`.
 
 use std::time::Duration;
 
 use dev::chaos::auditor;
 use dev::chaos::campaign::Orders;
 use dev::chaos::report::Verdict;
+use dev::chaos::trial::Trial;
 use dev::servers::Servers;
 use shared::protection::Protection;
 
@@ -25,7 +26,7 @@ async fn campaign(orders: Orders) -> (String, Verdict) {
 /// Faults B1, B2, B10, C1, C3, C4, D1, D4, E1 to E4 and F1 at once, as chance has it; invariants I1 to I11.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_minute_of_every_fault_breaks_no_promise() {
-    let (report, verdict) = campaign(Orders { seed: 1, length: SHORT, rate: RATE, broken: None }).await;
+    let (report, verdict) = campaign(Orders { seed: 1, length: SHORT, rate: RATE, trial: Trial::Ordinary }).await;
     assert_eq!(verdict, Verdict::Green, "{report}");
 }
 
@@ -33,6 +34,6 @@ async fn half_a_minute_of_every_fault_breaks_no_promise() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_protection_that_is_switched_off_is_found_out() {
     let broken = Protection::Inbox;
-    let (report, verdict) = campaign(Orders { seed: 1, length: SHORT, rate: RATE, broken: Some(broken) }).await;
+    let (report, verdict) = campaign(Orders { seed: 1, length: SHORT, rate: RATE, trial: Trial::Broken(broken) }).await;
     assert!(verdict.names(auditor::expected(broken).id()), "{report}");
 }

@@ -5,10 +5,14 @@
 
 use std::time::{Duration, Instant};
 
+use dev::calcom_stand_in::sign::sign_calcom;
 use dev::servers::Servers;
+use secrecy::SecretString;
+use shared::store::endpoints;
 use tests::gateway::Gateway;
+use tests::processes::{Process, free_port};
 use tests::web_bookings::WebBookings;
-use tests::{World, WorldOptions, eventually, eventually_within, http};
+use tests::{World, WorldOptions, eventually, eventually_within, fixtures, http, schedule};
 
 /// What the issue allows.
 const BACK_WITHIN: Duration = Duration::from_secs(30);
@@ -16,6 +20,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(30);
 const PER_SECOND: u32 = 20;
 
 const EFFECTS: &str = "SELECT count(*) FROM appointments WHERE booking_source = 'calcom_webhook'";
+const MEASURED_AT: &str = "frontdesk_backlog_measured_timestamp_seconds";
 const BURNT: &str = "SELECT count(*) FROM attempts WHERE attempt > 1 OR outcome IN ('retry', 'parked')";
 
 fn silent_for() -> Duration {
@@ -92,7 +97,8 @@ async fn workers_are_back_within_thirty_seconds_of_a_stopped_postgres_and_lose_n
     world.finish().await;
 }
 
-/// What no keepalive would notice in time and no server-side limit can end: the connections of the pool are there, and dead for ever.
+/// What no keepalive would notice in time and no server-side limit can end: the connections of the pool are there, and dead for ever. Beside the lanes that is a
+/// matter of every loop that looks again and again: one that waits for ever leads no scheduler, starts no sweep, measures no backlog.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_die_without_a_word_are_replaced_without_a_restart() {
     let mut world = World::with(WorldOptions { roles: Vec::new(), ..WorldOptions::default() }).await;
@@ -101,6 +107,7 @@ async fn connections_that_die_without_a_word_are_replaced_without_a_restart() {
     world.start_workers(&["all"], &through).await;
     send(&world, 0, 20).await;
     eventually("the pool is in use", || async { (world.count(EFFECTS).await > 0).then_some(()) }).await;
+    eventually("the scheduler leads", || async { (metric(&world, "frontdesk_scheduler_leads").await == 1).then_some(()) }).await;
     gateway.silence();
     let (began, sent) = (Instant::now(), 60);
     send(&world, 20, sent - 20).await;
@@ -108,6 +115,37 @@ async fn connections_that_die_without_a_word_are_replaced_without_a_restart() {
     println!("every connection to Postgres dead: all {sent} effects {:.1?} later, {} chunks swallowed", began.elapsed(), gateway.swallowed());
     assert!(gateway.swallowed() > 0, "the dead connections were used");
     assert!(metric(&world, "frontdesk_database_silences_total").await >= 1);
+    assert!(schedule::run(&world, "partitions").await.ends_with("made"), "the scheduler runs jobs again");
+    schedule::sweep(&world, "calcom_updates").await;
+    let measured = schedule::metric(&world, MEASURED_AT).await;
+    eventually("the backlogs are measured again", || async { (schedule::metric(&world, MEASURED_AT).await > measured).then_some(()) }).await;
     assert_whole(&mut world, sent).await;
+    world.finish().await;
+}
+
+/// Ingress keeps what it knows while Postgres is silent; and it must hear of a new endpoint afterwards, over connections of which none is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ingress_whose_connections_died_hears_of_a_new_endpoint() {
+    let mut world = World::with(WorldOptions { roles: Vec::new(), ingresses: 0, ..WorldOptions::default() }).await;
+    let (gateway, url) = Gateway::before(&world.database_url).await;
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut environment = world.environment();
+    environment.insert("DATABASE_URL".to_owned(), url);
+    environment.insert("LISTEN".to_owned(), address.clone());
+    environment.insert("SPOOL_DIR".to_owned(), world.folder.join("spool").display().to_string());
+    let mut ingress = Process::start("ingress-through", "ingress", &[], &environment, &world.folder);
+    ingress.ready(&format!("http://{address}/readyz")).await;
+    gateway.silence();
+    let (secret, account) = (SecretString::from(fixtures::CALCOM_SECRET), world.company.calcom_account_id.unwrap());
+    let endpoint = endpoints::add(&world.db, &world.keyring, account, "second", &secret).await.unwrap();
+    let (body, began) = (WebBookings::default().body(0), Instant::now());
+    let (url, signature) = (format!("http://{address}/v1/calcom/{endpoint}"), sign_calcom(fixtures::CALCOM_SECRET, &body));
+    eventually_within(BACK_WITHIN, "it knows the new endpoint", || async {
+        http::post(&url, "x-cal-signature-256", &signature, body.clone()).await.accepted().then_some(())
+    })
+    .await;
+    println!("ingress heard of an endpoint {:.1?} after its connections to Postgres died, {} chunks swallowed", began.elapsed(), gateway.swallowed());
+    assert!(gateway.swallowed() > 0, "the dead connections were used");
+    world.ingresses.push(ingress);
     world.finish().await;
 }

@@ -224,7 +224,7 @@ impl Running {
 /// Waits for Postgres and RabbitMQ, and checks that they are what this program was built for.
 async fn boot(context: &Context) -> Result<(), StartError> {
     loop {
-        match schema::check(&context.pool).await {
+        match context.answered("check the schema", schema::check(&context.pool)).await {
             Ok(found) => {
                 tracing::info!(schema.version = found.version, "the schema fits");
                 break;

@@ -36,7 +36,7 @@ pub async fn run(context: Context) {
     };
     let holder = Uuid::now_v7();
     while !context.stop.is_cancelled() {
-        match leases::acquire(&context.pool, SCHEDULER, holder, LEASE_SECONDS).await {
+        match context.answered("take a lease", leases::acquire(&context.pool, SCHEDULER, holder, LEASE_SECONDS)).await {
             Ok(Some(term)) => {
                 metrics.leads.set(1);
                 tracing::info!(epoch = term.epoch, "this process leads the scheduler");
@@ -66,7 +66,7 @@ async fn lead(context: &Context, metrics: &SchedulerMetrics, term: Term) {
     let mut renewed = Instant::now();
     while !context.stop.is_cancelled() {
         let asked = Instant::now();
-        match leases::renew(&context.pool, SCHEDULER, term, LEASE_SECONDS).await {
+        match context.answered("renew a lease", leases::renew(&context.pool, SCHEDULER, term, LEASE_SECONDS)).await {
             Ok(true) => renewed = asked,
             Ok(false) => {
                 tracing::warn!(epoch = term.epoch, "another process leads the scheduler, or the lease ran out");
@@ -88,7 +88,7 @@ async fn lead(context: &Context, metrics: &SchedulerMetrics, term: Term) {
             }
             leader.start_due().await
         };
-        if let Err(failure) = looked.await {
+        if let Err(failure) = context.answered("read the schedule", looked).await {
             tracing::warn!(class = failure.class(), "the schedule could not be read");
         }
         tokio::select! {
@@ -97,7 +97,7 @@ async fn lead(context: &Context, metrics: &SchedulerMetrics, term: Term) {
         }
     }
     leader.runs.shutdown().await;
-    if let Err(error) = leases::release(&context.pool, SCHEDULER, term).await {
+    if let Err(error) = context.answered("give a lease back", leases::release(&context.pool, SCHEDULER, term)).await {
         tracing::warn!(class = error.class(), "the scheduler's lease could not be given back: it runs out");
     }
 }
@@ -149,8 +149,10 @@ impl Leader<'_> {
         self.busy.insert(job.name);
         let running = self.running.clone();
         self.runs.spawn(async move {
-            let (ended, words) = run::to_its_end(job.name, job.time_max, (job.work)(running.clone())).await;
-            if let Err(failure) = finish(&running, &job, &words, next, asked).await {
+            let context = &running.context;
+            // a run that waits on a connection to a silent Postgres would otherwise stand in its own way until its limit (an hour for some)
+            let (ended, words) = run::to_its_end(job.name, job.time_max, context.answered("run a job", (job.work)(running.clone()))).await;
+            if let Err(failure) = context.answered("note a job's end", finish(&running, &job, &words, next, asked)).await {
                 tracing::warn!(job = job.name, class = failure.class(), "a job's end could not be noted: it runs again");
             }
             (job.name, ended)

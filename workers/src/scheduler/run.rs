@@ -8,7 +8,6 @@ use shared::store::leases::{self, Term};
 use shared::store::tx::CompanyTx;
 use uuid::Uuid;
 
-use super::jobs::Work;
 use super::metrics::Ended;
 use crate::runtime::{Context, Failure, failure_log};
 
@@ -41,7 +40,7 @@ impl Running {
 }
 
 /// Brings a job's work to its end, whatever that is; the words for its row.
-pub(super) async fn to_its_end(job: &'static str, time_max: Duration, work: Work) -> (Ended, String) {
+pub(super) async fn to_its_end(job: &'static str, time_max: Duration, work: impl Future<Output = Result<String, Failure>>) -> (Ended, String) {
     let started = Instant::now();
     // a panic in a job is caught here: its state is its own, and its transaction rolls back
     let work = AssertUnwindSafe(work).catch_unwind();
@@ -67,6 +66,7 @@ pub(super) async fn to_its_end(job: &'static str, time_max: Duration, work: Work
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduler::Work;
 
     #[tokio::test]
     async fn a_job_that_fails_panics_or_hangs_ends_with_a_word() {
