@@ -21,7 +21,10 @@ const WAITING: &str = "
         SELECT gen_random_uuid(), id, 'test', 'overlap', 'resolved', now() - interval '1 day', 'resolved' FROM companies;
     INSERT INTO intents (id, company_id, credential_id, appointment_id, op, lane, due_at, token, actor, channel, created_at)
         SELECT gen_random_uuid(), a.company_id, k.id, a.id, 'cancel', 'bulk', now() + interval '1 hour', gen_random_uuid(), 'system', 'reconciled', now() - interval '1 hour'
-        FROM appointments a, credentials k WHERE k.provider = 'calcom'";
+        FROM appointments a, credentials k WHERE k.provider = 'calcom';
+    INSERT INTO sweeps (credential_id, kind, wanted_at, progressed_at, cursor_at)
+        SELECT id, s.kind, s.wanted_at, s.progressed_at, now() FROM credentials, (VALUES ('updates', NULL, now() - interval '1 hour'), ('window', now(), now() - interval '9 minutes'),
+            ('adoption', NULL, now() - interval '1 day')) s (kind, wanted_at, progressed_at) WHERE provider = 'calcom'";
 
 #[tokio::test]
 async fn what_waits_is_counted_with_its_age_for_alerts_and_for_the_operator() {

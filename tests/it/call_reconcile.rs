@@ -15,9 +15,7 @@ use dev::retell_stand_in::{Agent, Config, RestFault, RetellStandIn, Target};
 use dev::stand_in::clock::StandInClock;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use secrecy::SecretString;
 use serde_json::{Value, json};
-use shared::store::credentials::{self, NewCredential};
 use tests::{World, eventually, fixtures, http, schedule};
 use uuid::Uuid;
 
@@ -49,7 +47,11 @@ impl Scene {
     pub async fn open(now: DateTime<Utc>) -> Self {
         let mut world = World::new().await;
         schedule::start(&mut world).await;
-        let clock = StandInClock::following(move || now);
+        Self::around(world, StandInClock::following(move || now)).await
+    }
+
+    /// With that world, whose schedule is the caller's, and a Retell of that clock.
+    pub async fn around(world: World, clock: StandInClock) -> Self {
         let target = Target { url: world.retell_url(), api_key: fixtures::RETELL_KEY.to_owned() };
         let config = Config { target, clock: clock.clone(), agent: Agent { name: "Empfang".to_owned(), ..Config::default().agent }, ..Config::default() };
         let retell = RetellStandIn::start(config).await.unwrap();
@@ -99,12 +101,9 @@ impl Scene {
     }
 }
 
+/// The world's key asks that Retell instead of the world's.
 async fn credential(world: &World, base_url: &str) {
-    let api_key = SecretString::from(fixtures::RETELL_KEY);
-    let new = NewCredential { account_id: world.company.retell_account_id.unwrap(), label: "test", base_url, api_key: &api_key, rate_per_minute: Some(6_000) };
-    let id = credentials::add(&world.db, &world.keyring, &new).await.unwrap();
-    // a generous account: its burst grows with its rate
-    sqlx::query("UPDATE credentials SET burst = 60, tokens = 60 WHERE id = $1").bind(id).execute(&world.db).await.unwrap();
+    sqlx::query("UPDATE credentials SET base_url = $2 WHERE id = $1").bind(world.retell_credential).bind(base_url).execute(&world.db).await.unwrap();
 }
 
 /// Every series of the world's workers, added up.

@@ -56,7 +56,11 @@ impl Stage {
     fn book(&self, service: &str, start: (&str, &str), further: Value) -> JoinHandle<Answer> {
         let mut arguments = json!({ "date": start.0, "time": start.1, "service_name": service, "customer_name": "Jürgen Groß" });
         arguments.as_object_mut().unwrap().extend(further.as_object().cloned().unwrap_or_default());
-        let body = self.world.retell.inbound("+4915112345678", "+493023125042").prepare_function("book_appointment", arguments).body;
+        self.utter("book_appointment", arguments)
+    }
+
+    fn utter(&self, function: &str, arguments: Value) -> JoinHandle<Answer> {
+        let body = self.world.retell.inbound("+4915112345678", "+493023125042").prepare_function(function, arguments).body;
         let signature = sign_retell(fixtures::RETELL_KEY, &body, now().timestamp_millis());
         let url = self.world.retell_url();
         tokio::spawn(async move { http::post(&url, "x-retell-signature", &signature, body).await })
@@ -64,7 +68,12 @@ impl Stage {
 
     /// Lets calcom-sync die after Cal.com has booked and before anything of it is recorded: the outcome is unknown to us.
     async fn die_after_the_call(&mut self) {
-        self.arm(Fault::Crash, Checkpoint::AfterCall, "create");
+        self.die_after("create").await;
+    }
+
+    /// The same after that operation.
+    async fn die_after(&mut self, operation: &str) {
+        self.arm(Fault::Crash, Checkpoint::AfterCall, operation);
         let further = self.further();
         let dead = self.world.launch_workers(&["calcom-sync"], &further);
         assert_eq!(self.world.workers[dead].wait().await, None, "it ended by a signal");
@@ -221,6 +230,69 @@ async fn undone(taken_over_first: bool) {
     assert_eq!(history, [("booked".to_owned(), true), ("cancelled".to_owned(), false)], "the caller booked, somebody else cancelled");
     assert_eq!(world.count("SELECT count(*) FROM intents WHERE state = 'confirmed' AND uid IS NOT NULL").await, 1);
     assert_eq!(world.count("SELECT count(*) FROM slot_claims").await, 0);
+    stage.world.finish().await;
+}
+
+/// Our move came through, we did not hear it, and somebody moved the booking on meanwhile: the caller is not told of a time at which nothing is any more (incident 12). Whether
+/// the search finds it or the webhooks, of which the later one is first, tell it.
+#[tokio::test]
+async fn a_move_that_somebody_moved_on_since_is_not_called_done() {
+    moved_on(false).await;
+}
+
+#[tokio::test]
+async fn a_move_that_somebody_moved_on_since_is_not_called_done_by_its_late_echo() {
+    moved_on(true).await;
+}
+
+async fn moved_on(by_webhook: bool) {
+    let mut stage = Stage::new().await;
+    let (_, date, time) = ahead(3, Weekday::Thu, 9, 0);
+    stage.start_sync().await;
+    let told = stage.book(BERATUNG.0, (&date, &time), json!({})).await.unwrap().json();
+    assert_eq!(told["booked"], true, "{told}");
+    stage.world.settle_all().await;
+    let sync = stage.sync.take().unwrap();
+    stage.world.workers.remove(sync).terminate().await;
+
+    stage.world.calcom.set_echo_order(if by_webhook { EchoOrder::Hold } else { EchoOrder::Lose });
+    let asking = stage.utter("reschedule_appointment", json!({ "new_date": date, "new_time": "11:00" }));
+    eventually("the wish is recorded", || async { (stage.world.count("SELECT count(*) FROM intents WHERE op = 'reschedule'").await == 1).then_some(()) }).await;
+    stage.die_after("reschedule").await;
+    let ours = stage.world.calcom.live_bookings()[0].clone();
+    let fourteen = ahead(3, Weekday::Thu, 14, 0).0;
+    if by_webhook {
+        stage.world.calcom.set_echo_order(EchoOrder::After);
+    }
+    let theirs = json!({ "uid": ours.uid, "start": fourteen, "as_host": true });
+    stage.world.calcom.visitor_reschedule(serde_json::from_value(theirs).unwrap()).await.unwrap();
+    if by_webhook {
+        eventually("the move on is heard of", || async {
+            (stage.world.count("SELECT count(*) FROM appointments WHERE rescheduled_count > 0").await == 1).then_some(())
+        })
+        .await;
+        assert_eq!(stage.world.calcom.release_echoes().await, 1, "our own move's");
+        eventually("our own move is heard of", || async {
+            (stage.world.count("SELECT count(*) FROM intents WHERE state <> 'confirmed'").await == 0).then_some(())
+        })
+        .await;
+    }
+    stage.start_sync().await;
+    stage.world.settle_all().await;
+    let told = asking.await.unwrap().json();
+    assert_ne!(told["rescheduled"], true, "{told}");
+
+    let world = &stage.world;
+    let answer: Value = sqlx::query_scalar("SELECT result FROM function_calls WHERE function = 'reschedule_appointment'").fetch_one(&world.db).await.unwrap();
+    assert_eq!((&answer["success"], answer.get("rescheduled")), (&json!(false), None), "{answer}");
+    assert_eq!(world.count("SELECT count(*) FROM callback_requests WHERE state = 'open' AND reason = 'wish_undone'").await, 1, "somebody calls back");
+    let rows: Vec<(String, DateTime<Utc>, i32)> =
+        sqlx::query_as("SELECT status, starts_at, rescheduled_count FROM appointments").fetch_all(&world.db).await.unwrap();
+    assert_eq!(rows, [("booked".to_owned(), fourteen, 2)], "where it is now");
+    let history: Vec<(String, bool)> =
+        sqlx::query_as("SELECT kind, intent_id IS NOT NULL FROM appointment_modifications ORDER BY new_starts_at").fetch_all(&world.db).await.unwrap();
+    assert_eq!(history, [("booked".to_owned(), true), ("rescheduled".to_owned(), true), ("rescheduled".to_owned(), false)], "ours, and then somebody's");
+    assert_eq!(world.calcom.ledger().len(), 3, "nothing was moved again");
     stage.world.finish().await;
 }
 

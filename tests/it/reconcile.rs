@@ -232,8 +232,8 @@ async fn stuck_wishes_are_brought_on_and_counted() {
     assert!((schedule::metric(&world, r#"frontdesk_reconcile_repaired_total{kind="stuck_intent"}"#).await - 3.0).abs() < 0.1);
 
     // the key is replaced by another one
-    sqlx::query("UPDATE credentials SET disabled_at = now()").execute(&world.db).await.unwrap();
-    let account: uuid::Uuid = sqlx::query_scalar("SELECT provider_account_id FROM credentials").fetch_one(&world.db).await.unwrap();
+    sqlx::query("UPDATE credentials SET disabled_at = now() WHERE provider = 'calcom'").execute(&world.db).await.unwrap();
+    let account: uuid::Uuid = sqlx::query_scalar("SELECT provider_account_id FROM credentials WHERE provider = 'calcom'").fetch_one(&world.db).await.unwrap();
     let new = NewCredential { account_id: account, label: "new", base_url: &world.calcom.api_url(), api_key: &CALCOM_API_KEY.into(), rate_per_minute: None };
     let new = credentials::add(&world.db, &world.keyring, &new).await.unwrap();
     assert_eq!(schedule::run(&world, "stuck_intents").await, "4 mended, 0 overdue");

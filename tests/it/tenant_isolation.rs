@@ -36,7 +36,7 @@ const SEEDS: [&str; 24] = [
     "INSERT INTO callback_requests (id, company_id, reason, due_at) VALUES (gen_random_uuid(), $1, 'test', now())",
     "INSERT INTO reviews (id, company_id, subject, reason, dedup_key) VALUES (gen_random_uuid(), $1, 'appointment', 'test', 'x')",
     "INSERT INTO audit_log (id, company_id, actor, action, entity, entity_id) VALUES (gen_random_uuid(), $1, 'test', 'read', 'call', 'x')",
-    "INSERT INTO availability_slots (company_id, event_type_id, day, availability_version, slots, fetched_at) VALUES ($1, 1, current_date, 0, '{}', now())",
+    "INSERT INTO availability_slots (company_id, service_id, day, starts, asked_at) SELECT $1, id, current_date, '{}', now() FROM services WHERE company_id = $1 LIMIT 1",
     "INSERT INTO api_calls (company_id, credential_id, provider, operation, lane, took_ms) SELECT $1, id, 'calcom', 'create', 'live', 1 FROM credentials LIMIT 1",
     "INSERT INTO backfill_runs (id, company_id, state) VALUES (gen_random_uuid(), $1, 'planned')",
     "INSERT INTO backfill_changes (company_id, run_id, table_name, row_id, column_name, value, method, evidence, confidence)
@@ -49,7 +49,7 @@ const SEEDS: [&str; 24] = [
 async fn tables(db: &PgPool) -> Vec<(String, &'static str)> {
     let names: Vec<String> = sqlx::query_scalar(
         "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attname = 'company_id' AND a.attnotnull ORDER BY 1",
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attname = 'company_id' AND (a.attnotnull OR c.relrowsecurity) ORDER BY 1",
     )
     .fetch_all(db)
     .await

@@ -5,16 +5,20 @@
 //! the webhooks (`calls::take_in`), under the same lock, and is counted (target 0). Faults E2, E4; incident 34.
 //!
 //! Map: `account` opens an account and asks Retell within its budget · `page` compares one page of the list · `repair` folds one call in · `unowned` parks,
-//! once, what is nobody's.
+//! once, what is nobody's · `left_out` tells a human, once, of a call that cannot be taken in; `trouble` (pure) says whose fault that is.
 
 mod account;
 mod delta;
+mod left_out;
 mod overdue;
 mod page;
 mod repair;
 mod silence;
+mod trouble;
 mod unowned;
 
 pub use delta::{delta, nightly};
 pub use overdue::overdue;
+#[cfg(test)]
+pub(crate) use page::SETTLE;
 pub use silence::judge as silence;

@@ -1,7 +1,7 @@
 //! What reconciliation counts: every fact that a provider had and that no webhook brought. The target is zero.
 //!
 //! One counter for both providers, so that one alert watches it. Shared by the sweeps of Cal.com (`calcom_sync`) and of Retell (`call_reconcile`) through
-//! [`crate::runtime::Context`]; the row of a company that goes with it is `store::hearing`.
+//! [`crate::runtime::Context`]; the row of a company that goes with it is `store::silences`.
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use shared::store::accounts::Provider;
@@ -31,6 +31,7 @@ const OTHER: &str = "other";
 pub struct ReconcileMetrics {
     repaired: IntCounterVec,
     silent: IntGaugeVec,
+    left_out: IntCounterVec,
     /// Calls that Retell holds and that are nobody's: parked once each.
     pub unowned_calls: IntGauge,
     /// Wishes that are due since a quarter of an hour.
@@ -51,6 +52,13 @@ impl ReconcileMetrics {
         Ok(Self {
             repaired: counter_by(registry, "frontdesk_reconcile_repaired_total", "Facts that no webhook brought, added by a sweep", "kind", KINDS)?,
             silent,
+            left_out: counter_by(
+                registry,
+                "frontdesk_reconcile_left_out_total",
+                "Calls and bookings that a sweep could not take in: a human sees them",
+                "provider",
+                Provider::ALL.map(Provider::name),
+            )?,
             unowned_calls: gauge(registry, "frontdesk_unowned_calls", "Calls found at Retell in the last listing whose number belongs to no company")?,
             overdue_intents: gauge(
                 registry,
@@ -64,6 +72,11 @@ impl ReconcileMetrics {
     pub fn repaired(&self, kind: &str, facts: u64) {
         let label = if KINDS.contains(&kind) { kind } else { OTHER };
         self.repaired.with_label_values(&[label]).inc_by(facts);
+    }
+
+    /// Counts a call or a booking that could not be taken in.
+    pub fn left_out(&self, provider: Provider) {
+        self.left_out.with_label_values(&[provider.name()]).inc();
     }
 
     /// This process no longer leads the scheduler: what it last saw is no longer what is.
@@ -88,12 +101,15 @@ mod tests {
         let metrics = ReconcileMetrics::new(&registry).unwrap();
         metrics.repaired("call_ended", 2);
         metrics.repaired("never heard of", 1);
+        metrics.left_out(Provider::Retell);
         metrics.silent(Provider::Calcom, 3);
         let text = String::from_utf8(shared::telemetry::metrics::render(&registry).unwrap()).unwrap();
         for line in [
             r#"frontdesk_reconcile_repaired_total{kind="call_ended"} 2"#,
             r#"frontdesk_reconcile_repaired_total{kind="other"} 1"#,
             r#"frontdesk_reconcile_repaired_total{kind="booked"} 0"#,
+            r#"frontdesk_reconcile_left_out_total{provider="retell"} 1"#,
+            r#"frontdesk_reconcile_left_out_total{provider="calcom"} 0"#,
             r#"frontdesk_silent_companies{provider="calcom"} 3"#,
             r#"frontdesk_silent_companies{provider="retell"} 0"#,
         ] {

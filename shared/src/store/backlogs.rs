@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use crate::store::{StoreError, failed};
 
 /// Every row that [`measure`] gives, in its order; the label values of the metrics.
-pub const NAMES: [&str; 7] = ["dead_letters", "outbox", "intents", "overdue_callbacks", "reviews", "overlaps", "rejected_credentials"];
+pub const NAMES: [&str; 8] = ["dead_letters", "outbox", "intents", "overdue_callbacks", "reviews", "overlaps", "rejected_credentials", "stopped_sweeps"];
 
 /// One kind of thing that waits.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]

@@ -23,7 +23,29 @@ pub struct SweptAccount {
     pub endpoint_id: Uuid,
     /// Every call that ended before was looked at; `None`: no sweep yet.
     pub swept_until: Option<DateTime<Utc>>,
+    /// An interrupted nightly run came so far.
+    pub reached: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
+}
+
+/// Which sweep of an account's calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallSweep {
+    /// What ended since the last one.
+    Delta,
+    /// What began in the last days.
+    Nightly,
+}
+
+impl CallSweep {
+    /// The literal in `call_sweep_turns.kind`.
+    #[must_use]
+    pub const fn literal(self) -> &'static str {
+        match self {
+            Self::Delta => "delta",
+            Self::Nightly => "nightly",
+        }
+    }
 }
 
 /// A call about which Retell is to be asked.
@@ -42,22 +64,115 @@ pub struct KnownCall {
     pub has_transcript: bool,
 }
 
-/// Every account that can be asked.
+/// Every account that can be asked, who had no turn for longest first: whatever ends a run early, the next one begins with those that it did not reach.
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn accounts(pool: &PgPool) -> Result<Vec<SweptAccount>, StoreError> {
+pub async fn accounts(pool: &PgPool, sweep: CallSweep) -> Result<Vec<SweptAccount>, StoreError> {
     sqlx::query_as(
-        "SELECT k.id AS credential_id, e.id AS endpoint_id, s.swept_until, k.created_at FROM credentials k
+        "SELECT k.id AS credential_id, e.id AS endpoint_id, s.swept_until, t.reached, k.created_at FROM credentials k
          JOIN LATERAL (SELECT id FROM endpoints WHERE endpoints.provider_account_id = k.provider_account_id ORDER BY disabled_at DESC NULLS FIRST, created_at, id LIMIT 1) e
              ON true
          LEFT JOIN call_sweeps s ON s.credential_id = k.id
-         WHERE k.provider = 'retell' AND k.disabled_at IS NULL ORDER BY k.id LIMIT $1",
+         LEFT JOIN call_sweep_turns t ON t.credential_id = k.id AND t.kind = $2
+         WHERE k.provider = 'retell' AND k.disabled_at IS NULL ORDER BY t.begun_at NULLS FIRST, k.id LIMIT $1",
     )
     .bind(ACCOUNTS_MAX)
+    .bind(sweep.literal())
     .fetch_all(pool)
     .await
     .map_err(failed("list the Retell accounts"))
+}
+
+/// Notes that it is the account's turn.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn begin_turn(tx: &mut CompanyTx, credential_id: Uuid, sweep: CallSweep) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO call_sweep_turns (credential_id, kind, begun_at) VALUES ($1, $2, frontdesk_now())
+         ON CONFLICT (credential_id, kind) DO UPDATE SET begun_at = excluded.begun_at",
+    )
+    .bind(credential_id)
+    .bind(sweep.literal())
+    .execute(tx.connection())
+    .await
+    .map_err(failed("begin an account's turn"))?;
+    Ok(())
+}
+
+/// Notes how far the nightly run of an account came; `None`: to its end.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn reach(tx: &mut CompanyTx, credential_id: Uuid, reached: Option<DateTime<Utc>>) -> Result<(), StoreError> {
+    sqlx::query("UPDATE call_sweep_turns SET reached = $2 WHERE credential_id = $1 AND kind = 'nightly'")
+        .bind(credential_id)
+        .bind(reached)
+        .execute(tx.connection())
+        .await
+        .map_err(failed("note how far a nightly run came"))?;
+    Ok(())
+}
+
+/// Notes that the account was swept now, though there was nothing to move on to.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn swept_now(tx: &mut CompanyTx, credential_id: Uuid) -> Result<(), StoreError> {
+    sqlx::query("UPDATE call_sweeps SET swept_at = frontdesk_now() WHERE credential_id = $1")
+        .bind(credential_id)
+        .execute(tx.connection())
+        .await
+        .map_err(failed("note that calls were swept"))?;
+    Ok(())
+}
+
+/// Those of the calls that were parked, because they could not be taken in.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn parked(tx: &mut CompanyTx, credential_id: Uuid, retell_call_ids: &[String]) -> Result<BTreeSet<String>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar("SELECT retell_call_id FROM troubled_calls WHERE credential_id = $1 AND retell_call_id = ANY($2) AND parked")
+        .bind(credential_id)
+        .bind(retell_call_ids)
+        .fetch_all(tx.connection())
+        .await
+        .map_err(failed("look for calls that were left out"))?;
+    Ok(ids.into_iter().collect())
+}
+
+/// Notes that a call could not be taken in; whether it is to be left to a human from now on: after `failures_max` such failures.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn trouble(tx: &mut CompanyTx, credential_id: Uuid, retell_call_id: &str, class: &str, failures_max: i32) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "INSERT INTO troubled_calls AS t (credential_id, retell_call_id, class, parked, seen_at) VALUES ($1, $2, $3, $4 <= 1, frontdesk_now())
+         ON CONFLICT (credential_id, retell_call_id) DO UPDATE SET class = excluded.class, failures = t.failures + 1, parked = t.parked OR t.failures + 1 >= $4,
+            seen_at = excluded.seen_at
+         RETURNING parked",
+    )
+    .bind(credential_id)
+    .bind(retell_call_id)
+    .bind(class)
+    .bind(failures_max)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(failed("note a call that cannot be taken in"))
+}
+
+/// Forgets the troubles of calls that no run has seen for so long.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn forget_troubles(tx: &mut CompanyTx, after: Duration) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM troubled_calls WHERE seen_at < frontdesk_now() - make_interval(secs => $1)")
+        .bind(after.as_seconds_f64())
+        .execute(tx.connection())
+        .await
+        .map_err(failed("forget old troubles"))?;
+    Ok(())
 }
 
 /// Notes that every call which ended before `until` was looked at; never back.
@@ -112,7 +227,7 @@ pub async fn looked(tx: &mut CompanyTx, retell_call_id: &str, asked_at: DateTime
     let company_id = tx.company_id();
     // a dispute that came up meanwhile keeps its own look
     let count: Option<i32> = sqlx::query_scalar(
-        "UPDATE calls SET look_due_at = CASE WHEN look_due_at > $3 THEN look_due_at ELSE $3 + make_interval(secs => $4) END, look_count = look_count + 1
+        "UPDATE calls SET look_due_at = CASE WHEN look_due_at > $3 THEN look_due_at ELSE $3 + make_interval(secs => $4) END, look_count = look_count + 1, look_failures = 0
          WHERE company_id = $1 AND retell_call_id = $2 RETURNING look_count",
     )
     .bind(company_id)
@@ -123,6 +238,27 @@ pub async fn looked(tx: &mut CompanyTx, retell_call_id: &str, asked_at: DateTime
     .await
     .map_err(failed("note a look at a call"))?;
     Ok(count.unwrap_or_default())
+}
+
+/// The look that was due could not be made. `counts`: it may be this call's fault, so the next one comes after ten minutes, then twenty, and so on up to six hours;
+/// else it is the account's, and the next one comes after ten minutes. How many failures count so far.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn put_off(tx: &mut CompanyTx, retell_call_id: &str, counts: bool) -> Result<i32, StoreError> {
+    let company_id = tx.company_id();
+    let failures: Option<i32> = sqlx::query_scalar(
+        "UPDATE calls SET look_failures = look_failures + CASE WHEN $3 THEN 1 ELSE 0 END,
+            look_due_at = frontdesk_now() + CASE WHEN $3 THEN least(interval '10 minutes' * power(2, least(look_failures, 10)), interval '6 hours') ELSE interval '10 minutes' END
+         WHERE company_id = $1 AND retell_call_id = $2 AND look_due_at IS NOT NULL RETURNING look_failures",
+    )
+    .bind(company_id)
+    .bind(retell_call_id)
+    .bind(counts)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed("put a look at a call off"))?;
+    Ok(failures.unwrap_or_default())
 }
 
 /// Notes a call that is nobody's; `true` the first time.
@@ -139,18 +275,20 @@ pub async fn note_unowned(tx: &mut CompanyTx, credential_id: Uuid, retell_call_i
     Ok(done.rows_affected() == 1)
 }
 
-/// Whether an event of that call, received since `since`, was parked already. Reads bodies: once per call that is nobody's.
+/// The kinds of events of that call that were parked since `since`: they were received, and a human has them. Reads bodies: once per call that is nobody's, or that a
+/// sweep had to complete.
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn is_parked(tx: &mut CompanyTx, endpoint_id: Uuid, retell_call_id: &str, since: DateTime<Utc>) -> Result<bool, StoreError> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM dead_letters WHERE endpoint_id = $1 AND created_at >= $3 AND kind LIKE 'retell.call\\_%' AND position($2 IN body) > 0)",
+pub async fn parked_kinds(tx: &mut CompanyTx, endpoint_id: Uuid, retell_call_id: &str, since: DateTime<Utc>) -> Result<BTreeSet<String>, StoreError> {
+    let kinds: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT kind FROM dead_letters WHERE endpoint_id = $1 AND created_at >= $3 AND kind LIKE 'retell.call\\_%' AND position($2 IN body) > 0",
     )
     .bind(endpoint_id)
     .bind(retell_call_id.as_bytes())
     .bind(since)
-    .fetch_one(tx.connection())
+    .fetch_all(tx.connection())
     .await
-    .map_err(failed("look for a parked call"))
+    .map_err(failed("look for a parked call"))?;
+    Ok(kinds.into_iter().collect())
 }

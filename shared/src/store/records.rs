@@ -131,3 +131,23 @@ pub async fn insert_api_call(tx: &mut CompanyTx, call: &ApiCall) -> Result<(), S
     .map_err(failed("record an outgoing call"))?;
     Ok(())
 }
+
+/// Records a call that is an account's and no company's: a page of a list. Not in a transaction of the caller: it was made, whatever becomes of its answer.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn insert_account_request(pool: &PgPool, call: &ApiCall) -> Result<(), StoreError> {
+    sqlx::query("SELECT record_account_request($1, $2, $3, $4, $5, $6, $7, $8)")
+        .bind(call.credential_id)
+        .bind(call.provider)
+        .bind(call.operation)
+        .bind(call.lane.name())
+        .bind(call.status.map(i32::from))
+        .bind(call.error_class)
+        .bind(call.provider_request_id.as_deref())
+        .bind(i32::try_from(call.took_ms.max(0)).unwrap_or(i32::MAX))
+        .execute(pool)
+        .await
+        .map_err(failed("record an account's request"))?;
+    Ok(())
+}

@@ -16,6 +16,10 @@ use crate::store::{StoreError, failed};
 /// One lost webhook is a loss, and counted as one; two in a row with nothing heard since are silence.
 pub const MISSED_MIN: i64 = 2;
 
+/// Longer than this nobody waits for our own queues: then a sweep reads what may still be in them, and counts it as repaired. Beyond it a backlog is an outage, and
+/// two truths about a booking are worse than a wrong figure.
+pub const BACKLOG_SECONDS_MAX: f64 = 1_800.0;
+
 /// A company to judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doubt {
@@ -34,6 +38,26 @@ pub enum Verdict {
         since: DateTime<Utc>,
         news: bool,
     },
+}
+
+/// Notes whether messages of the provider wait in our queues now, and tells until when everything that it sent was heard: until now, or until the last time at which none
+/// waited, or [`BACKLOG_SECONDS_MAX`] ago. What happened later is left to its webhook: an ordinary backlog is no loss. (What is retried in a delay tier, or lies in a spool
+/// whose broker just came back, is not seen here.)
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn listen(tx: &mut CompanyTx, provider: Provider, nothing_waits: bool) -> Result<DateTime<Utc>, StoreError> {
+    sqlx::query_scalar(
+        "INSERT INTO hearing AS h (provider, nothing_waited_at) VALUES ($1, frontdesk_now() - CASE WHEN $2 THEN interval '0' ELSE make_interval(secs => $3) END)
+         ON CONFLICT (provider) DO UPDATE SET nothing_waited_at = CASE WHEN $2 THEN excluded.nothing_waited_at ELSE h.nothing_waited_at END
+         RETURNING greatest(nothing_waited_at, frontdesk_now() - make_interval(secs => $3))",
+    )
+    .bind(provider.name())
+    .bind(nothing_waits)
+    .bind(BACKLOG_SECONDS_MAX)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(failed("note whether webhooks wait"))
 }
 
 /// Notes facts that a sweep had to add, by when each happened at the provider. Not for a first adoption: nobody could have told those.

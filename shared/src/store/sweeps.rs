@@ -9,7 +9,10 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::store::tx::CompanyTx;
-use crate::store::{StoreError, failed};
+use crate::store::{StoreError, failed, silences};
+
+/// A failing sweep is tried again after so long at the latest: what it does not read, no webhook may tell either.
+const PAUSE_SECONDS_MAX: f64 = 300.0;
 
 /// What a sweep reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +60,8 @@ pub struct Leased {
     pub unknown_event_types: Vec<i64>,
     /// The database's clock when the lease began.
     pub now: DateTime<Utc>,
+    /// What came after this may wait in our own queues (`silences::listen`).
+    pub heard_until: DateTime<Utc>,
 }
 
 /// Where a run stands; all bounds inclusive, in Cal.com's time.
@@ -108,7 +113,8 @@ pub async fn want(tx: &mut CompanyTx, kind: SweepKind) -> Result<u64, StoreError
                       THEN $1 ELSE 'adoption' END, frontdesk_now()
          FROM credentials c WHERE c.provider = 'calcom' AND c.disabled_at IS NULL
          -- a wish during a run is for another one: who asks wants all of it read from now on. Not so an adoption, which takes hours and is asked for every few minutes
-         ON CONFLICT (credential_id, kind) DO UPDATE SET wanted_at = excluded.wanted_at
+         ON CONFLICT (credential_id, kind) DO UPDATE SET wanted_at = excluded.wanted_at,
+            progressed_at = CASE WHEN s.wanted_at IS NULL THEN excluded.wanted_at ELSE s.progressed_at END
             WHERE s.wanted_at IS NULL OR (s.run_started_at IS NOT NULL AND s.kind <> 'adoption')",
     )
     .bind(kind.literal())
@@ -124,7 +130,7 @@ pub async fn want(tx: &mut CompanyTx, kind: SweepKind) -> Result<u64, StoreError
 /// When Postgres is away.
 pub async fn want_for_new_services(tx: &mut CompanyTx) -> Result<u64, StoreError> {
     let done = sqlx::query(
-        "UPDATE sweeps s SET wanted_at = frontdesk_now()
+        "UPDATE sweeps s SET wanted_at = frontdesk_now(), progressed_at = frontdesk_now()
          WHERE s.kind = 'adoption' AND s.wanted_at IS NULL AND EXISTS (
             SELECT FROM sweeps u JOIN credentials c ON c.id = u.credential_id
             WHERE u.credential_id = s.credential_id AND EXISTS (SELECT FROM resolve_event_types_of_account(c.provider_account_id, u.unknown_event_types)))",
@@ -149,37 +155,37 @@ type LeaseRow = (
     Option<DateTime<Utc>>,
     Option<Vec<i64>>,
     DateTime<Utc>,
+    DateTime<Utc>,
 );
 
-/// Leases the sweep that waits longest; one per credential at a time, since they share its budget.
+/// Leases the sweep whose turn it is: who had none for longest, those that failed not before their pause is over. One per credential at a time, since they share
+/// its budget.
 ///
 /// # Errors
 /// When Postgres is away.
 pub async fn lease(pool: &PgPool, holder: Uuid, seconds: i32) -> Result<Option<Leased>, StoreError> {
     let row: Option<LeaseRow> = sqlx::query_as(
-        "UPDATE sweeps t SET lease_holder = $1, epoch = t.epoch + 1, lease_until = frontdesk_now() + make_interval(secs => $2)
-         FROM credentials k
-         WHERE k.id = t.credential_id AND (t.credential_id, t.kind) = (
-            SELECT s.credential_id, s.kind FROM sweeps s JOIN credentials c ON c.id = s.credential_id
-            WHERE s.wanted_at <= frontdesk_now() AND c.disabled_at IS NULL AND (s.lease_until IS NULL OR s.lease_until <= frontdesk_now())
-              AND NOT EXISTS (SELECT FROM sweeps o WHERE o.credential_id = s.credential_id AND o.kind <> s.kind AND o.lease_until > frontdesk_now())
-            ORDER BY s.wanted_at, s.kind LIMIT 1 FOR UPDATE OF s SKIP LOCKED)
-         RETURNING t.credential_id, k.provider_account_id, t.kind, t.epoch, t.run_started_at, t.run_from, t.run_until, t.page_from, t.page_skip, t.pages, t.cursor_at,
-            (SELECT a.unknown_event_types FROM sweeps a WHERE a.credential_id = t.credential_id AND a.kind = 'adoption'), frontdesk_now()",
+        "SELECT t.credential_id, k.provider_account_id, t.kind, t.epoch, t.run_started_at, t.run_from, t.run_until, t.page_from, t.page_skip, t.pages, t.cursor_at,
+            (SELECT a.unknown_event_types FROM sweeps a WHERE a.credential_id = t.credential_id AND a.kind = 'adoption'), frontdesk_now(),
+            -- never measured: nobody knows of a queue
+            coalesce((SELECT greatest(h.nothing_waited_at, frontdesk_now() - make_interval(secs => $3)) FROM hearing h WHERE h.provider = 'calcom'), frontdesk_now())
+         FROM lease_sweep($1, $2) t JOIN credentials k ON k.id = t.credential_id",
     )
     .bind(holder)
     .bind(seconds)
+    .bind(silences::BACKLOG_SECONDS_MAX)
     .fetch_optional(pool)
     .await
     .map_err(failed("lease a sweep"))?;
-    let Some((credential_id, account_id, kind, epoch, started_at, from, until, page_from, skip, pages, cursor_at, unknown_event_types, now)) = row else {
+    let Some((credential_id, account_id, kind, epoch, started_at, from, until, page_from, skip, pages, cursor_at, unknown_event_types, now, heard_until)) = row
+    else {
         return Ok(None);
     };
     let kind = SweepKind::parse(&kind).ok_or(StoreError::BadRow { table: "sweeps", column: "kind" })?;
     let page = Page { from: page_from, skip: u32::try_from(skip).unwrap_or(0) };
     let run = Run { started_at, from, until, page, pages };
     let unknown_event_types = unknown_event_types.unwrap_or_default();
-    Ok(Some(Leased { credential_id, account_id, kind, holder, epoch, run, cursor_at, unknown_event_types, now }))
+    Ok(Some(Leased { credential_id, account_id, kind, holder, epoch, run, cursor_at, unknown_event_types, now, heard_until }))
 }
 
 /// What a page, or the beginning of a run, changes.
@@ -199,7 +205,8 @@ pub async fn advance(tx: &mut CompanyTx, sweep: &Leased, progress: &Progress, se
     let run = &progress.run;
     let done = sqlx::query(
         "UPDATE sweeps SET run_started_at = $5, run_from = $6, run_until = $7, page_from = $8, page_skip = $9, pages = $10, found = found + $11, repaired = repaired + $12,
-            last_error = NULL, lease_until = frontdesk_now() + make_interval(secs => $13)
+            last_error = NULL, failures = 0, not_before = NULL, lease_until = frontdesk_now() + make_interval(secs => $13),
+            progressed_at = CASE WHEN page_from IS DISTINCT FROM $8 OR run_started_at IS DISTINCT FROM $5 THEN frontdesk_now() ELSE progressed_at END
          WHERE credential_id = $1 AND kind = $2 AND lease_holder = $3 AND epoch = $4",
     )
     .bind(sweep.credential_id)
@@ -236,7 +243,8 @@ pub async fn finish(tx: &mut CompanyTx, sweep: &Leased, cursor_at: Option<DateTi
     let done = sqlx::query(
         "UPDATE sweeps SET wanted_at = CASE WHEN wanted_at > coalesce(run_started_at, wanted_at) THEN wanted_at END, cursor_at = coalesce($5, cursor_at),
             run_started_at = NULL, run_from = NULL, run_until = NULL, page_from = NULL, page_skip = 0, pages = 0, last_finished_at = frontdesk_now(),
-            last_found = found, last_repaired = repaired, found = 0, repaired = 0, last_error = NULL, lease_holder = NULL, lease_until = NULL
+            last_found = found, last_repaired = repaired, found = 0, repaired = 0, last_error = NULL, failures = 0, not_before = NULL, lease_holder = NULL,
+            lease_until = NULL, progressed_at = frontdesk_now()
          WHERE credential_id = $1 AND kind = $2 AND lease_holder = $3 AND epoch = $4",
     )
     .bind(sweep.credential_id)
@@ -277,24 +285,53 @@ pub async fn keep(pool: &PgPool, sweep: &Leased, seconds: i32) -> Result<bool, S
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives the sweep back, to be gone on with after `pause_seconds`; with the class of what went wrong, if something did.
+/// Gives the sweep back. With the class of what went wrong, if something did: then it is gone on with after `pause_seconds`, twice that after the next failure, and
+/// so on up to [`PAUSE_SECONDS_MAX`].
 ///
 /// # Errors
 /// When Postgres is away.
 pub async fn give_back(pool: &PgPool, sweep: &Leased, pause_seconds: i32, error: Option<&str>) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE sweeps SET lease_holder = NULL, lease_until = CASE WHEN $5 > 0 THEN frontdesk_now() + make_interval(secs => $5) END, last_error = $6
+        "UPDATE sweeps SET lease_holder = NULL, lease_until = NULL, last_error = coalesce($6, last_error), failures = failures + CASE WHEN $6 IS NULL THEN 0 ELSE 1 END,
+            not_before = CASE WHEN $6 IS NULL THEN not_before ELSE frontdesk_now() + make_interval(secs => least($5 * power(2, least(failures, 16)), $7)) END
          WHERE credential_id = $1 AND kind = $2 AND lease_holder = $3 AND epoch = $4",
     )
     .bind(sweep.credential_id)
     .bind(sweep.kind.literal())
     .bind(sweep.holder)
     .bind(sweep.epoch)
-    .bind(pause_seconds)
+    .bind(f64::from(pause_seconds))
     .bind(error)
+    .bind(PAUSE_SECONDS_MAX)
     .execute(pool)
     .await
     .map_err(failed("give a sweep back"))?;
+    Ok(())
+}
+
+/// Gives up a run that has become too long, and keeps what it has read: the updates' cursor moves to where it came, an adoption goes on there, a window is begun anew.
+/// Not before `pause_seconds` are over, and with an error for people to see; the wish stays.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn start_over(pool: &PgPool, sweep: &Leased, pause_seconds: i32, error: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE sweeps SET cursor_at = CASE kind WHEN 'updates' THEN greatest(cursor_at, page_from) ELSE cursor_at END, pages = 0,
+            run_started_at = CASE kind WHEN 'adoption' THEN run_started_at END, run_from = CASE kind WHEN 'adoption' THEN run_from END,
+            run_until = CASE kind WHEN 'adoption' THEN run_until END, page_from = CASE kind WHEN 'adoption' THEN page_from END,
+            page_skip = CASE kind WHEN 'adoption' THEN page_skip ELSE 0 END, lease_holder = NULL, lease_until = NULL, last_error = $6, failures = failures + 1,
+            not_before = frontdesk_now() + make_interval(secs => $5)
+         WHERE credential_id = $1 AND kind = $2 AND lease_holder = $3 AND epoch = $4",
+    )
+    .bind(sweep.credential_id)
+    .bind(sweep.kind.literal())
+    .bind(sweep.holder)
+    .bind(sweep.epoch)
+    .bind(f64::from(pause_seconds))
+    .bind(error)
+    .execute(pool)
+    .await
+    .map_err(failed("start a sweep over"))?;
     Ok(())
 }
 

@@ -1,9 +1,10 @@
-//! Typed arguments of the phone functions, by their German and English names.
+//! Typed arguments of the phone functions. Which there are, under which German and English names and of which form, the registry says (`functions::arguments`).
 //!
 //! A language model filled them in, so: identity is never read here, an unresolved `{{template}}` counts as not given, and only exact dates and times
-//! are accepted – vague ones are [`ArgumentError::NotExact`], never a guess (incident 62). Whether a date is sensible (past, too far) is the domain's
-//! question. Names: domain reference section 2.2.
+//! are accepted – vague ones are [`ArgumentError::NotExact`], never a guess (incident 62); as they were said they are [`Arguments::told`], for the domain's
+//! grammar. Whether a date is sensible (past, too far) is the domain's question.
 
+mod guard;
 mod when;
 
 use std::fmt;
@@ -12,6 +13,8 @@ use chrono::{NaiveDate, NaiveTime};
 use serde_json::{Map, Value};
 
 use super::lenient;
+use crate::functions::Argument;
+use crate::functions::arguments as named;
 use crate::telemetry::Masked;
 
 pub use when::Moment;
@@ -20,26 +23,6 @@ pub use when::Moment;
 const SHORT_CHARS_MAX: usize = 200;
 /// Notes and reasons are cut here: Cal.com and our tables hold no novels.
 const LONG_CHARS_MAX: usize = 1_000;
-
-const DATE: &[&str] = &["date", "datum", "appointment_date", "termin_datum", "booking_date"];
-const TIME: &[&str] = &["time", "uhrzeit", "appointment_time", "booking_time"];
-const DATETIME: &[&str] = &["datetime", "date_time", "appointment_datetime", "start", "start_time", "starts_at"];
-const NEW_DATE: &[&str] = &["new_date", "new_datum", "neues_datum", "neuer_tag"];
-const NEW_TIME: &[&str] = &["new_time", "new_uhrzeit", "neue_uhrzeit"];
-const NEW_DATETIME: &[&str] = &["new_datetime", "new_start", "new_start_time"];
-const OLD_DATE: &[&str] = &["old_date", "old_datum", "altes_datum", "current_date", "original_date"];
-const OLD_TIME: &[&str] = &["old_time", "old_uhrzeit", "alte_uhrzeit", "original_time"];
-const OLD_DATETIME: &[&str] = &["old_datetime", "old_start", "original_datetime"];
-const CUSTOMER_NAME: &[&str] = &["customer_name", "name", "kundenname", "kunde", "full_name"];
-const CUSTOMER_EMAIL: &[&str] = &["customer_email", "email", "e_mail", "email_address"];
-const CUSTOMER_PHONE: &[&str] = &["customer_phone", "telefonnummer", "phone_number", "phone", "telefon"];
-const SERVICE: &[&str] = &["service_name", "dienstleistung", "service", "leistung", "service_id"];
-const STAFF: &[&str] = &["preferred_staff_id", "mitarbeiter", "mitarbeiter_wunsch", "preferred_staff", "staff_name", "staff", "staff_id"];
-const REASON: &[&str] = &["reason", "grund", "cancellation_reason", "reschedule_reason", "stornierungsgrund"];
-const NOTES: &[&str] = &["notes", "notizen", "bemerkung", "anmerkung", "note"];
-const CONFIRM: &[&str] = &["bestaetigung", "bestätigung", "confirm", "confirm_reschedule", "confirmation"];
-const APPOINTMENT: &[&str] = &["appointment_id", "termin_id", "appointment_number", "terminnummer"];
-const DURATION: &[&str] = &["duration", "dauer", "duration_minutes"];
 
 /// An argument that cannot be used. Names the argument, never its value: the value is a caller's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,20 +70,34 @@ impl Arguments {
         &self.0
     }
 
-    /// The first of these names that carries a value: not null, not blank, not a word for nothing, not an unresolved template.
-    fn value(&self, names: &[&str]) -> Option<&Value> {
-        names.iter().filter_map(|name| self.0.get(*name)).find(|value| match value {
+    /// The first of its names that carries a value: not null, not blank, not a word for nothing, not a template.
+    fn value(&self, argument: &Argument) -> Option<&Value> {
+        argument.names.iter().filter_map(|name| self.0.get(*name)).find(|value| match value {
             Value::Null => false,
             Value::String(text) => !is_placeholder(text),
             _ => true,
         })
     }
 
-    fn short_text(&self, names: &[&'static str]) -> Result<Option<String>, ArgumentError> {
-        let argument = names[0];
-        let Some(value) = self.value(names) else {
+    /// Any argument as it was told, one line of at most 200 characters.
+    ///
+    /// # Errors
+    /// Not a text or a number, or too long.
+    pub fn told(&self, argument: &Argument) -> Result<Option<Masked<String>>, ArgumentError> {
+        self.short_text(argument).map(|text| text.map(Masked::new))
+    }
+
+    /// Any argument as the JSON that was told: preferences may be anything.
+    #[must_use]
+    pub fn told_json(&self, argument: &Argument) -> Option<Masked<Value>> {
+        self.value(argument).cloned().map(Masked::new)
+    }
+
+    fn short_text(&self, argument: &Argument) -> Result<Option<String>, ArgumentError> {
+        let Some(value) = self.value(argument) else {
             return Ok(None);
         };
+        let argument = argument.name();
         let text = lenient::text_of(value).map(|text| clean(&text)).ok_or(ArgumentError::Invalid { argument })?;
         if text.chars().count() > SHORT_CHARS_MAX {
             return Err(ArgumentError::Invalid { argument });
@@ -108,28 +105,28 @@ impl Arguments {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    fn long_text(&self, names: &[&'static str]) -> Option<Masked<String>> {
-        let text = clean(&lenient::text_of(self.value(names)?)?);
+    fn long_text(&self, argument: &Argument) -> Option<Masked<String>> {
+        let text = clean(&lenient::text_of(self.value(argument)?)?);
         Some(text.chars().take(LONG_CHARS_MAX).collect::<String>()).filter(|text| !text.is_empty()).map(Masked::new)
     }
 
-    fn exact_date(&self, names: &[&'static str]) -> Result<Option<NaiveDate>, ArgumentError> {
-        self.value(names).map(|value| when::exact_date(names[0], value)).transpose()
+    fn exact_date(&self, argument: &Argument) -> Result<Option<NaiveDate>, ArgumentError> {
+        self.value(argument).map(|value| when::exact_date(argument.name(), value)).transpose()
     }
 
-    fn exact_time(&self, names: &[&'static str]) -> Result<Option<NaiveTime>, ArgumentError> {
-        self.value(names).map(|value| when::exact_time(names[0], value)).transpose()
+    fn exact_time(&self, argument: &Argument) -> Result<Option<NaiveTime>, ArgumentError> {
+        self.value(argument).map(|value| when::exact_time(argument.name(), value)).transpose()
     }
 
     /// One datetime, or a date and a time. Half of it is an error: a missing time is never filled in (incident 62).
-    fn moment(&self, datetime: &[&'static str], date: &[&'static str], time: &[&'static str]) -> Result<Option<Moment>, ArgumentError> {
+    fn moment(&self, datetime: &Argument, date: &Argument, time: &Argument) -> Result<Option<Moment>, ArgumentError> {
         if let Some(value) = self.value(datetime) {
-            return when::exact_moment(datetime[0], value).map(Some);
+            return when::exact_moment(datetime.name(), value).map(Some);
         }
         match (self.exact_date(date)?, self.exact_time(time)?) {
             (Some(date), Some(time)) => Ok(Some(Moment::Local(date.and_time(time)))),
-            (Some(_), None) => Err(ArgumentError::Missing { argument: time[0] }),
-            (None, Some(_)) => Err(ArgumentError::Missing { argument: date[0] }),
+            (Some(_), None) => Err(ArgumentError::Missing { argument: time.name() }),
+            (None, Some(_)) => Err(ArgumentError::Missing { argument: date.name() }),
             (None, None) => Ok(None),
         }
     }
@@ -139,7 +136,7 @@ impl Arguments {
     /// # Errors
     /// Half given, vague, or no such date or time.
     pub fn start(&self) -> Result<Option<Moment>, ArgumentError> {
-        self.moment(DATETIME, DATE, TIME)
+        self.moment(&named::DATETIME, &named::DATE, &named::TIME)
     }
 
     /// The new start of a reschedule.
@@ -147,7 +144,7 @@ impl Arguments {
     /// # Errors
     /// Half given, vague, or no such date or time.
     pub fn new_start(&self) -> Result<Option<Moment>, ArgumentError> {
-        self.moment(NEW_DATETIME, NEW_DATE, NEW_TIME)
+        self.moment(&named::NEW_DATETIME, &named::NEW_DATE, &named::NEW_TIME)
     }
 
     /// The old start of a reschedule, if both parts are told. With the date alone use [`Self::old_date`] and look whether only one appointment fits.
@@ -155,31 +152,31 @@ impl Arguments {
     /// # Errors
     /// Half given, vague, or no such date or time.
     pub fn old_start(&self) -> Result<Option<Moment>, ArgumentError> {
-        self.moment(OLD_DATETIME, OLD_DATE, OLD_TIME)
+        self.moment(&named::OLD_DATETIME, &named::OLD_DATE, &named::OLD_TIME)
     }
 
     /// # Errors
     /// Vague, or no such date.
     pub fn date(&self) -> Result<Option<NaiveDate>, ArgumentError> {
-        self.exact_date(DATE)
+        self.exact_date(&named::DATE)
     }
 
     /// # Errors
     /// Vague, or no such time.
     pub fn time(&self) -> Result<Option<NaiveTime>, ArgumentError> {
-        self.exact_time(TIME)
+        self.exact_time(&named::TIME)
     }
 
     /// # Errors
     /// Vague, or no such date.
     pub fn old_date(&self) -> Result<Option<NaiveDate>, ArgumentError> {
-        self.exact_date(OLD_DATE)
+        self.exact_date(&named::OLD_DATE)
     }
 
     /// # Errors
     /// Vague, or no such time.
     pub fn old_time(&self) -> Result<Option<NaiveTime>, ArgumentError> {
-        self.exact_time(OLD_TIME)
+        self.exact_time(&named::OLD_TIME)
     }
 
     /// The name as spoken; whether it can be a name is the domain's question (incident 49).
@@ -187,13 +184,13 @@ impl Arguments {
     /// # Errors
     /// Not a text, or too long to be a name.
     pub fn customer_name(&self) -> Result<Option<Masked<String>>, ArgumentError> {
-        self.short_text(CUSTOMER_NAME).map(|text| text.map(Masked::new))
+        self.short_text(&named::CUSTOMER_NAME).map(|text| text.map(Masked::new))
     }
 
     /// # Errors
     /// Not a text, or too long.
     pub fn customer_email(&self) -> Result<Option<Masked<String>>, ArgumentError> {
-        self.short_text(CUSTOMER_EMAIL).map(|text| text.map(Masked::new))
+        self.short_text(&named::CUSTOMER_EMAIL).map(|text| text.map(Masked::new))
     }
 
     /// A number the caller told. Not the caller's identity: that is the number they call from.
@@ -201,7 +198,7 @@ impl Arguments {
     /// # Errors
     /// Not a text, or too long.
     pub fn customer_phone(&self) -> Result<Option<Masked<String>>, ArgumentError> {
-        self.short_text(CUSTOMER_PHONE).map(|text| text.map(Masked::new))
+        self.short_text(&named::CUSTOMER_PHONE).map(|text| text.map(Masked::new))
     }
 
     /// The service by name or id, as told.
@@ -209,7 +206,7 @@ impl Arguments {
     /// # Errors
     /// Not a text, or too long.
     pub fn service(&self) -> Result<Option<String>, ArgumentError> {
-        self.short_text(SERVICE)
+        self.short_text(&named::SERVICE)
     }
 
     /// The staff member by name or id, as told: never substitute silently (incident 55).
@@ -217,13 +214,13 @@ impl Arguments {
     /// # Errors
     /// Not a text, or too long.
     pub fn staff(&self) -> Result<Option<Masked<String>>, ArgumentError> {
-        self.short_text(STAFF).map(|text| text.map(Masked::new))
+        self.short_text(&named::STAFF).map(|text| text.map(Masked::new))
     }
 
     /// The number of an appointment as told. A hint to be checked against the caller's own appointments, never a proof.
     #[must_use]
     pub fn appointment_hint(&self) -> Option<i64> {
-        self.value(APPOINTMENT).and_then(lenient::whole_of)
+        self.value(&named::APPOINTMENT).and_then(lenient::whole_of)
     }
 
     /// Minutes, if the caller wants a certain length.
@@ -231,29 +228,29 @@ impl Arguments {
     /// # Errors
     /// Not a whole number from 1 to 1440.
     pub fn duration_minutes(&self) -> Result<Option<u32>, ArgumentError> {
-        let Some(value) = self.value(DURATION) else {
+        let Some(value) = self.value(&named::DURATION) else {
             return Ok(None);
         };
         let minutes = lenient::whole_of(value).filter(|minutes| (1..=1_440).contains(minutes));
-        minutes.and_then(|minutes| u32::try_from(minutes).ok()).map(Some).ok_or(ArgumentError::Invalid { argument: DURATION[0] })
+        minutes.and_then(|minutes| u32::try_from(minutes).ok()).map(Some).ok_or(ArgumentError::Invalid { argument: named::DURATION.name() })
     }
 
     /// Why, in the caller's words; cut at 1000 characters.
     #[must_use]
     pub fn reason(&self) -> Option<Masked<String>> {
-        self.long_text(REASON)
+        self.long_text(&named::REASON)
     }
 
     /// What else the business should know; cut at 1000 characters.
     #[must_use]
     pub fn notes(&self) -> Option<Masked<String>> {
-        self.long_text(NOTES)
+        self.long_text(&named::NOTES)
     }
 
     /// Whether the caller agreed. Null, absent and anything unclear are `Unsaid` (incident 80).
     #[must_use]
     pub fn confirmation(&self) -> Confirmation {
-        let word = match self.value(CONFIRM) {
+        let word = match self.value(&named::CONFIRM) {
             Some(Value::Bool(true)) => return Confirmation::Yes,
             Some(Value::Bool(false)) => return Confirmation::No,
             Some(Value::String(word)) => word.trim().to_lowercase(),
@@ -277,11 +274,14 @@ impl fmt::Debug for Arguments {
     }
 }
 
-/// Blank, a word that models use for nothing, or a template that nobody resolved (incident 65).
+/// Values that agents carried in their own templates and told as the caller's (incident 66): that date, and numbers that only count.
+const TEMPLATE_VALUES: &[&str] = &["16.05.2024", "2024-05-16", "+491234567890", "+49123456789", "01234567890", "0123456789", "1234567890", "123456789"];
+
+/// Blank, a word that models use for nothing, a template that nobody resolved (incident 65), or a template's own value (incident 66).
 fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
     let nothing = ["null", "none", "undefined", "n/a", "nil"].iter().any(|word| text.eq_ignore_ascii_case(word));
-    text.is_empty() || nothing || (text.contains("{{") && text.contains("}}"))
+    text.is_empty() || nothing || (text.contains("{{") && text.contains("}}")) || TEMPLATE_VALUES.contains(&text)
 }
 
 /// One line without control characters and without blanks at its ends.
@@ -328,6 +328,15 @@ mod tests {
         assert_eq!(moved.new_start().unwrap(), Some(local("2025-10-07", "16:00:00")));
     }
 
+    #[test]
+    fn dates_and_times_are_had_one_by_one() {
+        let told = arguments(json!({"uhrzeit": "10:15", "datum": "22.10.2025", "altes_datum": "06.10.2025", "alte_uhrzeit": "9:00"}));
+        let (day, time) = (|day| NaiveDate::from_ymd_opt(2025, 10, day), |hour, minute| NaiveTime::from_hms_opt(hour, minute, 0));
+        assert_eq!((told.date().unwrap(), told.time().unwrap()), (day(22), time(10, 15)));
+        assert_eq!((told.old_date().unwrap(), told.old_time().unwrap()), (day(6), time(9, 0)));
+        assert_eq!(told.old_start().unwrap(), Some(local("2025-10-06", "09:00:00")));
+    }
+
     /// Incident 62: no date or no time means ask, never a default.
     #[test]
     fn half_a_moment_is_never_completed() {
@@ -353,7 +362,15 @@ mod tests {
             assert_eq!(told.customer_name().unwrap(), None);
             assert_eq!(told.confirmation(), Confirmation::Unsaid);
         }
-        assert_eq!(arguments(json!({"bestaetigung": false})).confirmation(), Confirmation::No);
+        for no in [json!(false), json!("Nein"), json!("no"), json!("false")] {
+            assert_eq!(arguments(json!({"bestaetigung": no})).confirmation(), Confirmation::No);
+        }
+        for yes in [json!(true), json!("Ja"), json!("yes"), json!("true")] {
+            assert_eq!(arguments(json!({"bestaetigung": yes})).confirmation(), Confirmation::Yes);
+        }
+        for text in ["a {{ b", "a }} b", "Nullmeier"] {
+            assert_eq!(arguments(json!({"name": text})).customer_name().unwrap().unwrap().as_str(), text, "no template");
+        }
         assert_eq!(arguments(json!({"bestaetigung": "vielleicht"})).confirmation(), Confirmation::Unsaid);
         assert_eq!(arguments(json!({})).confirmation(), Confirmation::Unsaid);
     }
@@ -366,6 +383,7 @@ mod tests {
             assert!(!format!("{error} {error:?} {told:?}").contains("Erika"));
         }
         assert_eq!(errors[1].argument(), "date");
+        assert_eq!(format!("{told:?}"), "Arguments(customer_email, customer_name, date, duration)");
     }
 
     #[test]
@@ -375,5 +393,7 @@ mod tests {
         assert_eq!(told.notes().unwrap().as_str(), "eins zwei drei");
         assert_eq!(told.service().unwrap().unwrap(), "7");
         assert_eq!(told.appointment_hint(), Some(672));
+        assert_eq!(arguments(json!({"name": "ä".repeat(200)})).customer_name().unwrap().unwrap().as_str().chars().count(), 200);
+        assert!(arguments(json!({"name": "ä".repeat(201)})).customer_name().is_err());
     }
 }

@@ -19,9 +19,22 @@ const fn damage(invariant: Invariant, sentence: &'static str, statements: &'stat
     Damage { invariant, sentence, statements }
 }
 
-/// Of the scene: a caller's first appointment (booked, moved) and THE_SECOND (booked, cancelled), THE_VISITORS (booked, moved, cancelled), and one that a visitor has with
+/// Of the scene: a caller's first appointment (booked, moved) and THE_SECOND (booked, cancelled), a caller who was refused, THE_VISITORS (booked, moved, cancelled), and one that a visitor has with
 /// THE_OTHER company.
 pub const IN_ROWS: &[Damage] = &[
+    damage(Invariant::NoLoss, "has a result that says it is done", &["UPDATE intents SET uid = 'nobodys' WHERE op = 'reschedule'"]),
+    damage(Invariant::NoLoss, "and no row knows of it", &["DELETE FROM function_calls WHERE function = 'reschedule_appointment'"]),
+    damage(Invariant::Tenancy, "were not bound by row-level security", &["UPDATE auditor_sessions SET bound = false WHERE at = (SELECT max(at) FROM auditor_sessions)"]),
+    damage(
+        Invariant::Bounded,
+        "while it had to rest",
+        &["INSERT INTO auditor_blocks (credential_id, until, disobeyed) SELECT id, now() + interval '1 min', true FROM credentials WHERE provider = 'calcom' LIMIT 1"],
+    ),
+    damage(
+        Invariant::Liveness,
+        "was given up: poison",
+        &["INSERT INTO dead_letters (id, message_id, kind, queue, reason, body) VALUES (gen_random_uuid(), 'p', 'retell.call_ended', 'frontdesk.calls', 'poison', '{}')"],
+    ),
     damage(
         Invariant::NoLoss,
         "is lost",
@@ -145,6 +158,15 @@ pub const IN_ROWS: &[Damage] = &[
     ),
     damage(
         Invariant::NoOverlap,
+        "was promised to two callers",
+        &[
+            "UPDATE intents SET starts_at = r.starts_at, ends_at = r.ends_at FROM intents r WHERE r.op = 'reschedule' AND intents.op = 'create'",
+            "DELETE FROM intents WHERE op = 'reschedule'",
+            "UPDATE intents SET sent_at = now() + interval '1 hour', settled_at = now() + interval '2 hours' WHERE op = 'create' AND appointment_id = (SELECT id FROM appointments WHERE THE_SECOND)",
+        ],
+    ),
+    damage(
+        Invariant::NoOverlap,
         "were under way at once",
         &["UPDATE intents SET starts_at = now() + interval '2 days', ends_at = now() + interval '2 days 30 min', sent_at = now(), settled_at = now() + interval '2 s'
            WHERE op = 'create'"],
@@ -176,6 +198,9 @@ pub const IN_ROWS: &[Damage] = &[
         "was given up: attempts_exhausted",
         &["INSERT INTO dead_letters (id, message_id, kind, queue, reason, body) VALUES (gen_random_uuid(), 'm', 'calcom.booking_created', 'frontdesk.booking', 'attempts_exhausted', '{}')"],
     ),
+    damage(Invariant::Convergence, "ms at Retell and", &["UPDATE calls SET duration_ms = duration_ms + 1 WHERE number = 2"]),
+    damage(Invariant::Convergence, "is in Retell's list and not in ours", &["UPDATE calls SET retell_call_id = 'another' WHERE number = 3"]),
+    damage(Invariant::NoLoss, "and only a sweep took it in", &["UPDATE appointment_modifications SET source = 'reconciled' WHERE kind = 'booked' AND source = 'calcom_webhook'"]),
     damage(Invariant::Privacy, "dead_letters holds a canary", &["UPDATE dead_letters SET detail = 'no such name: Jürgen Amselwald'"]),
 ];
 

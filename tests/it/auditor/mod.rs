@@ -4,7 +4,9 @@
 mod damages;
 mod scene;
 
-use dev::chaos::auditor::{Invariant, audit};
+use std::time::Duration;
+
+use dev::chaos::auditor::{Invariant, audit, unproven};
 use dev::chaos::record::{Audit, Record};
 
 use damages::{AFTERWARDS, IN_ROWS};
@@ -56,6 +58,9 @@ async fn a_world_in_order_is_green_and_each_damage_is_named_by_the_invariant_tha
         }
     }
     assert_eq!((trial.last.effects, trial.last.repaired), (scene.effects(), 0));
+    // an invariant that looked at nothing is not proven, unless the campaign was too short for it
+    assert_eq!(unproven(&trial.last, Duration::from_secs(30)), Vec::<String>::new());
+    assert_eq!(unproven(&trial.last, Duration::from_secs(600)), ["I11 fairness looked at nothing"]);
 
     scene.stop_processes();
     trial.names(&scene.record, Invariant::Liveness, "does not answer for its metrics").await;
@@ -64,6 +69,8 @@ async fn a_world_in_order_is_green_and_each_damage_is_named_by_the_invariant_tha
         trial.names(&scene.record, damage.invariant, damage.sentence).await;
     }
     scene.damage_calcom(&mut trial).await;
+    scene.damage_the_answers(&mut trial).await;
+    scene.damage_the_spool(&mut trial).await;
     scene.damage_the_record(&mut trial).await;
     scene.throttle_one_company(&mut trial).await;
     for damage in AFTERWARDS {

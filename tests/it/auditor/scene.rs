@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::Write;
 use std::time::Duration;
 
-use chrono::{DateTime, Weekday};
+use chrono::{DateTime, Utc, Weekday};
 use dev::calcom_stand_in::{ApiKey, CalcomStandIn, Config, EchoOrder, FaultKind, FaultOp, FaultRule};
-use dev::chaos::auditor::Invariant;
+use dev::chaos::auditor::{Invariant, WITNESS, calls_now};
 use dev::chaos::record::{Acknowledged, Company, EventTypeRecord, Limits, ProcessRecord, Quiet, Record, Source, Spool, Way, Wish, WishKind};
-use dev::retell_stand_in::{self, RetellStandIn};
+use dev::retell_stand_in::{self, Call, RetellStandIn};
 use serde_json::{Value, json};
+use shared::envelope::MessageId;
 use sqlx::AssertSqlSafe;
 use tests::processes::Process;
 use tests::world::{CALCOM_API_KEY, ahead, now};
@@ -33,6 +34,7 @@ pub struct Scene {
 impl Scene {
     pub async fn set() -> Self {
         let mut world = World::new().await;
+        sqlx::raw_sql(WITNESS).execute(&world.db).await.unwrap();
         let other = world.add_company(&company::other(1)).await.company_id;
         let hosts = json!({ "id": 4713, "name": "Tim Fremd", "email": "tim@fremd.example" });
         world.calcom.add_host(serde_json::from_value(hosts).unwrap());
@@ -114,12 +116,45 @@ impl Scene {
         writeln!(log, "{{\"caller\":\"+491511047110815\",\"path\":\"/v2/bookings/{uid}\"}}").unwrap();
         trial.names(&self.record, Invariant::Privacy, "the log of ingress-0 holds a canary in").await;
         trial.also(Invariant::Privacy, "a booking's uid in");
+        self.record.refused.insert(401, 1);
+        trial.names(&self.record, Invariant::NoLoss, "1 valid events were answered 401").await;
+        for status in self.record.calls_before_sweeps.iter_mut().flat_map(|calls| calls.values_mut()) {
+            "registered".clone_into(status);
+        }
+        trial.names(&self.record, Invariant::NoLoss, "before the last sweeps, although an event of stage 2").await;
         self.record.acknowledged.push(Acknowledged {
             message_id: "never-handled".to_owned(),
             what: "call_ended".to_owned(),
             ..self.record.acknowledged[0].clone()
         });
         trial.names(&self.record, Invariant::NoLoss, "is lost: never-handled").await;
+    }
+
+    /// What callers heard: the last one was refused.
+    pub async fn damage_the_answers(&mut self, trial: &mut Trial) {
+        self.hears(json!({ "success": false, "pending": true, "message": "Ich trage das gerade ein." }));
+        trial.names(&self.record, Invariant::NoLoss, "and nobody calls back the caller").await;
+        self.hears(json!({ "success": false, "reason": "callback_queued" }));
+        trial.names(&self.record, Invariant::NoLoss, "and nobody calls back, as was promised").await;
+        self.hears(json!({ "success": true, "message": "Gebucht auf Buchfinkau." }));
+        trial.names(&self.record, Invariant::NoLoss, "and the caller was told that it is done").await;
+        trial.also(Invariant::NoOrphan, "was told to be booked");
+        trial.also(Invariant::Tenancy, "was told something of another company's customers");
+    }
+
+    fn hears(&mut self, told: Value) {
+        self.record.wishes.last_mut().unwrap().told = Some(told);
+    }
+
+    /// What lies in a spool at rest.
+    pub async fn damage_the_spool(&self, trial: &mut Trial) {
+        let folder = &self.record.spools[0].folder;
+        std::fs::write(folder.join("0000000000000007.done"), "for Jürgen Amselwald").unwrap();
+        std::fs::write(folder.join("0000000000000008.damaged"), "").unwrap();
+        (0xa..0xd).for_each(|id: u32| std::fs::write(folder.join(format!("{id:016x}.log")), "").unwrap());
+        trial.names(&self.record, Invariant::Privacy, "spool-0/0000000000000007.done holds a canary").await;
+        trial.also(Invariant::Privacy, "is damaged");
+        trial.also(Invariant::Privacy, "segments with callers' words are left");
     }
 
     /// The second company is told to wait and asks on.
@@ -130,16 +165,33 @@ impl Scene {
         for _ in 0..3 {
             assert_eq!(self.ask_as("other", calcom, "/bookings", None).await, 429);
         }
-        let heard = calcom.requests().last().unwrap().at + chrono::Duration::seconds(3);
-        // two seconds later the 429 is known everywhere
+        let announced_at = calcom.requests().iter().rev().nth(2).unwrap().at;
+        sqlx::query("INSERT INTO auditor_blocks (at, credential_id, until, disobeyed) VALUES ($1, $2, now(), false)")
+            .bind(announced_at)
+            .bind(self.record.companies[1].credential_id)
+            .execute(&self.world.db)
+            .await
+            .unwrap();
+        let heard = announced_at + chrono::Duration::seconds(3);
+        // a second later the 429 is known everywhere
         calcom.set_clock_offset_ms((heard - now()).num_milliseconds());
         for _ in 0..6 {
             assert_eq!(self.ask_as("other", calcom, "/bookings", None).await, 200);
         }
+        trial.names(&self.record, Invariant::Bounded, "had to rest and made 6 requests meanwhile").await;
+        trial.also(Invariant::Bounded, "6 requests fell into 1 blocks later than a second");
+        // four more, of which nobody here knows
+        calcom.add_faults(vec![FaultRule { op: FaultOp::List, kind: FaultKind::Throttle429 { reset_seconds: 1 }, times: Some(4), probability: None }]);
+        for minutes in 2..6 {
+            calcom.set_clock_offset_ms(minutes * 60_000);
+            assert_eq!(self.ask_as("other", calcom, "/bookings", None).await, 429);
+        }
         calcom.set_clock_offset_ms(0);
-        trial.names(&self.record, Invariant::Bounded, "and made 6 requests meanwhile").await;
+        trial.names(&self.record, Invariant::Bounded, "5 blocks were announced, and our database knew of 1").await;
         self.execute(trial, UNFAIR).await;
         trial.names(&self.record, Invariant::Fairness, "callers of the others waited").await;
+        // they were wishes that failed, too
+        trial.also(Invariant::NoLoss, "× refused (3 may)");
     }
 
     async fn ask(&self, calcom: &CalcomStandIn, path: &str, body: Option<Value>) -> u16 {
@@ -163,35 +215,28 @@ impl Scene {
     }
 }
 
-/// Two callers and two visitors. What is wished by phone.
+/// Two callers and two visitors, and a third caller who wants a time that is taken. What is wished by phone.
 async fn story(world: &World) -> Vec<Wish> {
     let mut wishes = Vec::new();
     let (nine, date, _) = ahead(3, Weekday::Thu, 9, 0);
-    let mut wish = |kind, call: &str, appointment, starts_at| {
-        let way = Way::Phone { retell_call_id: call.to_owned(), message_id: String::new() };
-        wishes.push(Wish { company: 0, kind, way, appointment, event_type_id: CONSULTATION, starts_at, acknowledged: true, told: None, uttered_at: now() });
-    };
     let hour = |hour: i64| nine + chrono::Duration::hours(hour - 9);
-    for (caller, booked_at, then) in [("+491511000001", 9, Some(10)), ("+491511000002", 12, None)] {
+    for (appointment, caller, booked_at, then) in
+        [(1, "+491511000001", 9, Then::Move(10)), (2, "+491511000002", 12, Then::Cancel), (3, "+491511000003", 10, Then::Nothing)]
+    {
         let mut call = world.retell.inbound(caller, OUR_NUMBER);
         call.ring().await;
         call.start().await;
         let wanted = json!({ "date": date, "time": format!("{booked_at:02}:00"), "service_name": "Beratung", "customer_name": "Jürgen Amselwald" });
-        // on a busy machine a caller may hear the sentence of the deadline: what counts is what becomes of the wish
-        call.function("book_appointment", wanted).await;
-        world.settle_all().await;
-        wish(WishKind::Book, &call.id(), 1, hour(booked_at));
+        let booked = (WishKind::Book, appointment, hour(booked_at));
+        wishes.push(wish(world, &mut call, booked, ("book_appointment", wanted)).await);
         match then {
-            Some(then) => {
-                call.function("reschedule_appointment", json!({ "new_date": date, "new_time": format!("{then}:00") })).await;
-                wish(WishKind::Move, &call.id(), 1, hour(then));
+            Then::Move(to) => {
+                let wanted = json!({ "new_date": date, "new_time": format!("{to}:00") });
+                wishes.push(wish(world, &mut call, (WishKind::Move, appointment, hour(to)), ("reschedule_appointment", wanted)).await);
             }
-            None => {
-                call.function("cancel_appointment", json!({})).await;
-                wish(WishKind::Cancel, &call.id(), 2, hour(booked_at));
-            }
+            Then::Cancel => wishes.push(wish(world, &mut call, (WishKind::Cancel, appointment, hour(booked_at)), ("cancel_appointment", json!({}))).await),
+            Then::Nothing => {}
         }
-        world.settle_all().await;
         call.end().await;
     }
     let uid = visit(&world.calcom, CONSULTATION, hour(14), "Zoë Amselwald").await;
@@ -199,6 +244,22 @@ async fn story(world: &World) -> Vec<Wish> {
     world.calcom.visitor_cancel(serde_json::from_value(json!({ "uid": moved.uid })).unwrap()).await.unwrap();
     visit(&world.calcom, FOREIGN_CONSULTATION, hour(9), "Jürgen Buchfinkau").await;
     wishes
+}
+
+enum Then {
+    Move(i64),
+    Cancel,
+    Nothing,
+}
+
+/// On a busy machine a caller may hear the sentence of the deadline: what counts is what becomes of the wish.
+async fn wish(world: &World, call: &mut Call, (kind, appointment, starts_at): (WishKind, u64, DateTime<Utc>), (function, wanted): (&str, Value)) -> Wish {
+    let request = call.prepare_function(function, wanted);
+    let answer = call.send_function(&request).await;
+    world.settle_all().await;
+    let message_id = MessageId::of_request(world.retell_endpoint, &request.body).as_str().to_owned();
+    let way = Way::Phone { retell_call_id: call.id(), message_id };
+    Wish { company: 0, kind, way, appointment, event_type_id: CONSULTATION, starts_at, acknowledged: true, told: Some(answer.body), uttered_at: now() }
 }
 
 async fn visit(calcom: &CalcomStandIn, event_type_id: i64, start: DateTime<chrono::Utc>, name: &str) -> String {
@@ -263,6 +324,8 @@ async fn record(world: &mut World, companies: Vec<Company>, wishes: Vec<Wish>, b
         seed: 1,
         companies,
         sent: acknowledged.len() as u64,
+        refused: [(0, 1), (503, 2)].into(),
+        calls_before_sweeps: Some(calls_now(&world.db).await.unwrap()),
         acknowledged,
         wishes,
         calcom: std::mem::replace(&mut world.calcom, CalcomStandIn::start(Config::default()).await.unwrap()),

@@ -10,11 +10,12 @@ use shared::retell::{CallQuery, RetellClient, RetellError};
 use shared::secret::SecretString;
 use shared::store::budgets::{self, Taken};
 use shared::store::records::ApiCall;
-use shared::store::{credentials, jobs};
+use shared::store::{credentials, jobs, records};
 use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::trouble;
 use crate::runtime::{Context, Failure};
 
 /// Longer than this is no queue but a block or an outage: the next run asks again.
@@ -72,19 +73,9 @@ impl Account {
         let asked_at = jobs::now(&self.pool).await?;
         let begun = Instant::now();
         let answer = self.client.get_call(&self.api_key, retell_call_id).await;
-        let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
-        let body = self.settle(answer).await?;
-        let record = ApiCall {
-            intent_id: None,
-            credential_id: self.credential_id,
-            provider: "retell",
-            operation: "get_call",
-            lane: Lane::Bulk,
-            status: body.is_none().then_some(422),
-            error_class: body.is_none().then_some("unknown_call"),
-            provider_request_id: None,
-            took_ms,
-        };
+        let record = self.record("get_call", begun, answer.as_ref().err());
+        let body = self.settle(answer, &record).await?;
+        let record = ApiCall { status: body.is_none().then_some(422), error_class: body.is_none().then_some("unknown_call"), ..record };
         Ok(Answer { body, asked_at, record })
     }
 
@@ -94,8 +85,27 @@ impl Account {
     /// As [`Self::call`].
     pub async fn page(&self, query: &CallQuery) -> Result<Vec<u8>, Failure> {
         self.take_token().await?;
+        let begun = Instant::now();
         let answer = self.client.list_calls(&self.api_key, query).await;
-        self.settle(answer).await
+        let record = self.record("list_calls", begun, answer.as_ref().err());
+        let body = self.settle(answer, &record).await?;
+        // it is of all companies of the account, and so of none
+        records::insert_account_request(&self.pool, &record).await?;
+        Ok(body)
+    }
+
+    fn record(&self, operation: &'static str, begun: Instant, error: Option<&RetellError>) -> ApiCall {
+        ApiCall {
+            intent_id: None,
+            credential_id: self.credential_id,
+            provider: "retell",
+            operation,
+            lane: Lane::Bulk,
+            status: error.and_then(status),
+            error_class: error.map(class),
+            provider_request_id: None,
+            took_ms: i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX),
+        }
     }
 
     async fn take_token(&self) -> Result<(), Failure> {
@@ -103,32 +113,45 @@ impl Account {
         loop {
             match budgets::take(&self.pool, self.credential_id, Lane::Bulk).await? {
                 Taken::Token => return Ok(()),
-                Taken::Wait(pause) if Instant::now() + pause > until => return Err(Failure::retry("retell_budget")),
+                Taken::Wait(pause) if Instant::now() + pause > until => return Err(Failure::retry(trouble::BUDGET)),
                 Taken::Wait(pause) => tokio::time::sleep(pause).await,
             }
         }
     }
 
-    /// Tells the budget what became of a request.
-    async fn settle<T>(&self, answer: Result<T, RetellError>) -> Result<T, Failure> {
-        let class = match &answer {
-            Err(RetellError::Throttled { retry_after, .. }) => {
-                budgets::block(&self.pool, self.credential_id, retry_after.unwrap_or(THROTTLED_PAUSE)).await?;
-                "retell_throttled"
+    /// Tells the budget what became of a request, and records one that failed: whoever asked has nothing to record it with.
+    async fn settle<T>(&self, answer: Result<T, RetellError>, record: &ApiCall) -> Result<T, Failure> {
+        let (pool, id) = (&self.pool, self.credential_id);
+        match &answer {
+            Err(RetellError::Throttled { retry_after, .. }) => budgets::block(pool, id, retry_after.unwrap_or(THROTTLED_PAUSE)).await?,
+            Err(RetellError::CredentialRejected { .. }) => budgets::block(pool, id, REJECTED_PAUSE).await?,
+            Err(RetellError::Unavailable { .. }) => drop(budgets::failed(pool, id).await?),
+            Ok(_) | Err(_) => budgets::succeeded(pool, id).await?,
+        }
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                records::insert_account_request(pool, record).await?;
+                Err(Failure::Retry { class: class(&error), cause: Some(Box::new(error)) })
             }
-            Err(RetellError::CredentialRejected { .. }) => {
-                budgets::block(&self.pool, self.credential_id, REJECTED_PAUSE).await?;
-                "retell_key_rejected"
-            }
-            Err(RetellError::Unavailable { .. }) => {
-                budgets::failed(&self.pool, self.credential_id).await?;
-                "retell_unavailable"
-            }
-            Ok(_) | Err(_) => {
-                budgets::succeeded(&self.pool, self.credential_id).await?;
-                "retell_refused"
-            }
-        };
-        answer.map_err(|error| Failure::Retry { class, cause: Some(Box::new(error)) })
+        }
+    }
+}
+
+const fn class(error: &RetellError) -> &'static str {
+    match error {
+        RetellError::Throttled { .. } => trouble::THROTTLED,
+        RetellError::CredentialRejected { .. } => trouble::KEY_REJECTED,
+        RetellError::Unavailable { .. } => trouble::UNAVAILABLE,
+        RetellError::Refused { .. } | RetellError::TooLarge { .. } | RetellError::Unsendable { .. } | RetellError::Client(_) => trouble::REFUSED,
+    }
+}
+
+const fn status(error: &RetellError) -> Option<u16> {
+    match error {
+        RetellError::Throttled { .. } => Some(429),
+        RetellError::CredentialRejected { status, .. } | RetellError::Refused { status, .. } => Some(*status),
+        RetellError::Unavailable { status, .. } => *status,
+        RetellError::TooLarge { .. } | RetellError::Unsendable { .. } | RetellError::Client(_) => None,
     }
 }

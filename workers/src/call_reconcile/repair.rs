@@ -7,7 +7,9 @@ use shared::store::records::{self, ApiCall};
 use shared::store::resolve::NumberOwner;
 use shared::store::tx::{CompanyTx, uid_lock};
 use shared::store::{call_sweeps, silences};
+use uuid::Uuid;
 
+use super::unowned::PARKED_WITHIN;
 use crate::calls;
 use crate::runtime::Failure;
 use crate::scheduler::Running;
@@ -24,6 +26,8 @@ pub(super) enum Look {
 /// The answer and its company.
 pub(super) struct Repair<'a> {
     pub owner: &'a NumberOwner,
+    /// Where its webhooks would have come in.
+    pub endpoint_id: Uuid,
     pub told: CallUpdate,
     /// The request that it cost, if it cost one.
     pub record: Option<&'a ApiCall>,
@@ -35,11 +39,17 @@ pub(super) struct Repair<'a> {
 /// # Errors
 /// What the store says; the leadership is lost.
 pub(super) async fn carry_out(running: &Running, repair: Repair<'_>) -> Result<Vec<Lifecycle>, Failure> {
-    let Repair { owner, told, record, look } = repair;
+    let Repair { owner, endpoint_id, told, record, look } = repair;
     let told = CallUpdate { branch_id: owner.branch_id, phone_number_id: Some(owner.phone_number_id), ..told };
     let mut tx = running.begin_locked(Some(owner.company_id), &[uid_lock(owner.company_id, &told.retell_call_id)]).await?;
     let folded = calls::take_in(&mut tx, &told).await?;
-    let news: Vec<Lifecycle> = folded.folded.news.into_iter().collect();
+    let mut news: Vec<Lifecycle> = folded.folded.news.into_iter().collect();
+    if !news.is_empty() {
+        // a webhook that was parked was received: it is a human's, and no loss
+        let since = told.asked_at.unwrap_or_else(|| running.context.clock.now()) - PARKED_WITHIN;
+        let parked = call_sweeps::parked_kinds(&mut tx, endpoint_id, &told.retell_call_id, since).await?;
+        news.retain(|event| !parked.contains(&format!("retell.{}", event.name())));
+    }
     note_missed(&mut tx, &told, &news).await?;
     if let Look::Done(asked_at) = look {
         call_sweeps::looked(&mut tx, &told.retell_call_id, asked_at, None).await?;

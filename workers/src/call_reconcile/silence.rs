@@ -1,6 +1,6 @@
 //! Job `silence`: which companies hear nothing any more though something happens at the provider, of Retell and of Cal.com. The rule is `store::silences`.
 //!
-//! How fast: a call's end is looked for after two minutes by the delta (once a minute), so its silence is known within four.
+//! How fast: the arithmetic stands at the jobs (`scheduler::jobs`), and is tested there.
 
 use serde_json::json;
 use shared::store::accounts::Provider;

@@ -7,6 +7,7 @@ use shared::domain::call::Lifecycle;
 use shared::envelope::{Kind, Lane, MessageId, Role, SCHEMA_VERSION};
 use shared::store::call_sweeps;
 use shared::store::dead_letters::{self, NewDeadLetter};
+use shared::store::records;
 use shared::wire::retell::RetellCall;
 
 use super::account::Account;
@@ -15,23 +16,38 @@ use crate::runtime::Failure;
 use crate::scheduler::Running;
 
 /// Its own webhooks, if they came, were parked within this time.
-const PARKED_WITHIN: Duration = Duration::days(4);
+pub(super) const PARKED_WITHIN: Duration = Duration::days(4);
 
-/// Parks the call, unless that was done before or its webhooks are parked already.
+/// Which call, and why it is nobody's.
+pub(super) struct Unowned<'a> {
+    pub retell_call_id: &'a str,
+    pub reason: &'static str,
+    pub now: DateTime<Utc>,
+}
+
+/// Parks the call, unless that was done before or its webhooks are parked already. `as_listed`: what the list tells of it, where Retell's own answer cannot be had.
 ///
 /// # Errors
 /// As asking Retell; what the store says.
-pub(super) async fn park_once(running: &Running, account: &Account, retell_call_id: &str, reason: &'static str, now: DateTime<Utc>) -> Result<(), Failure> {
+pub(super) async fn park_once(running: &Running, account: &Account, call: &Unowned<'_>, as_listed: Option<&str>) -> Result<(), Failure> {
+    let Unowned { retell_call_id, reason, now } = *call;
     let mut tx = running.begin(None).await?;
     let is_new = call_sweeps::note_unowned(&mut tx, account.credential_id, retell_call_id).await?;
-    if !is_new || call_sweeps::is_parked(&mut tx, account.endpoint_id, retell_call_id, now - PARKED_WITHIN).await? {
+    if !is_new || !call_sweeps::parked_kinds(&mut tx, account.endpoint_id, retell_call_id, now - PARKED_WITHIN).await?.is_empty() {
         tx.commit().await?;
         return Ok(());
     }
     // not noted before it is parked: a crash or a refusal of Retell in between must not lose it
     drop(tx);
-    let answer = account.call(retell_call_id).await?;
-    let letter = answer.body.as_deref().and_then(|body| letter(account, retell_call_id, body, reason, now));
+    let body = match as_listed {
+        Some(text) => Some(text.as_bytes().to_vec()),
+        None => {
+            let answer = account.call(retell_call_id).await?;
+            records::insert_account_request(&running.context.pool, &answer.record).await?;
+            answer.body
+        }
+    };
+    let letter = body.and_then(|body| letter(account, retell_call_id, &body, reason, now));
     let mut tx = running.begin(None).await?;
     if call_sweeps::note_unowned(&mut tx, account.credential_id, retell_call_id).await?
         && let Some(letter) = letter

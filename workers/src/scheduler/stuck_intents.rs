@@ -1,10 +1,12 @@
-//! Job `stuck_intents`: wishes that nothing brings on are brought on, and counted (incident 13). What calcom-sync will do by itself is only shown.
+//! Job `stuck_intents`: wishes that nothing brings on are brought on, and counted (incident 13); past ones that nobody can carry out any more end (incident 14). What
+//! calcom-sync will do by itself is only shown.
 
 use shared::store::stuck_intents::{self, Stuck, Why};
 use shared::store::{appointments, intents};
 
 use super::Running;
 use crate::booking_facts;
+use crate::calcom_sync::failed_wish::{self, IN_THE_PAST};
 use crate::runtime::Failure;
 use crate::runtime::finish::after_commit;
 
@@ -18,15 +20,34 @@ pub(super) async fn mend(running: Running) -> Result<String, Failure> {
     let found = stuck_intents::list(&context.pool, OVERDUE_SECONDS, AT_MOST).await?;
     let overdue = found.iter().filter(|stuck| stuck.why == Why::Overdue).count();
     context.metrics.reconcile.overdue_intents.set(i64::try_from(overdue).unwrap_or(i64::MAX));
-    let mut mended = 0_u64;
+    let (mut mended, mut ended) = (0_u64, 0_u64);
     for stuck in found.iter().filter(|stuck| stuck.why != Why::Overdue) {
-        if mend_one(&running, stuck).await? {
+        let hopeless = stuck.why == Why::Hopeless;
+        if !(if hopeless { end_one(&running, stuck).await? } else { mend_one(&running, stuck).await? }) {
+            continue;
+        }
+        if hopeless {
+            tracing::warn!(intent.id = %stuck.intent_id, company.id = %stuck.company_id, "a wish for a past time ended: its account has no key in use");
+            ended += 1;
+        } else {
             tracing::warn!(intent.id = %stuck.intent_id, company.id = %stuck.company_id, why = ?stuck.why, "a wish that nothing brought on goes on");
             context.metrics.reconcile.repaired("stuck_intent", 1);
             mended += 1;
         }
     }
-    Ok(format!("{mended} mended, {overdue} overdue"))
+    let ended = if ended == 0 { String::new() } else { format!(", {ended} ended in the past") };
+    Ok(format!("{mended} mended, {overdue} overdue{ended}"))
+}
+
+/// Nobody can carry it out, nor look for it: somebody calls back.
+async fn end_one(running: &Running, stuck: &Stuck) -> Result<bool, Failure> {
+    let mut tx = running.begin(Some(stuck.company_id)).await?;
+    // the order of every transaction: the appointment before its intents
+    let current = appointments::locked(&mut tx, stuck.appointment_id).await?;
+    let Some(intent) = stuck_intents::end(&mut tx, stuck.intent_id, IN_THE_PAST).await? else { return Ok(false) };
+    failed_wish::end_in_the_past(&mut tx, &intent, current, running.context.clock.now()).await?;
+    after_commit(&running.context, tx.commit().await?).await;
+    Ok(true)
 }
 
 async fn mend_one(running: &Running, stuck: &Stuck) -> Result<bool, Failure> {

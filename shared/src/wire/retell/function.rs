@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::RetellCall;
+use crate::functions::Function;
 use crate::wire::arguments::Arguments;
 use crate::wire::{WireError, lenient};
 
@@ -51,6 +52,12 @@ impl<'a> FunctionCall<'a> {
         let arguments = given.into_iter().flatten().map(decode_arguments).find(|decoded| !matches!(decoded, Ok(empty) if empty.is_empty()));
         let arguments = arguments.transpose()?.unwrap_or_default();
         Ok(Self { name, arguments: Arguments::new(arguments), call: body.call.unwrap_or_default() })
+    }
+
+    /// Which function is meant, by any of its names; `None`: one that the registry does not know (incident 84).
+    #[must_use]
+    pub fn function(&self) -> Option<Function> {
+        Function::by_tool_name(&self.name)
     }
 
     /// The id of this very tool call, from the transcript inside the signed body.
@@ -169,6 +176,26 @@ mod tests {
             assert!(matches!(FunctionCall::parse(body.as_bytes()), Err(WireError::Arguments)), "{wrong}");
         }
         assert!(matches!(FunctionCall::parse(br#"{"args":{}}"#), Err(WireError::Field { field: "name" })));
+    }
+
+    /// Incidents 40, 79: one decoder for all functions, by any name, in both envelopes.
+    #[test]
+    fn every_function_is_read_by_every_name_in_both_envelopes() {
+        for row in &crate::functions::TABLE {
+            for name in row.names.iter().chain(row.german_names) {
+                for written in [(*name).to_owned(), format!("{name}_v17")] {
+                    for body in [
+                        format!(r#"{{"name":"{written}","args":{{"datum":"morgen"}},"call":{{"call_id":"call_a"}}}}"#),
+                        format!(r#"{{"function_name":"{written}","parameters":{{"datum":"morgen"}},"call":{{"call_id":"call_a"}}}}"#),
+                    ] {
+                        let call = FunctionCall::parse(body.as_bytes()).unwrap();
+                        assert_eq!((call.function(), call.arguments.as_map().len()), (Some(row.function), 1), "{body}");
+                    }
+                }
+            }
+        }
+        let unknown = FunctionCall::parse(br#"{"name":"order_pizza","args":{}}"#).unwrap();
+        assert_eq!(unknown.function(), None);
     }
 
     /// Incident 37: a model-filled call_id is not an identity.

@@ -51,7 +51,13 @@ impl<'a> CallList<'a> {
 
     /// The calls that can be read and have an id.
     pub fn calls(&self) -> impl Iterator<Item = RetellCall<'a>> + '_ {
-        self.items.iter().filter_map(|item| serde_json::from_str::<RetellCall<'a>>(item.get()).ok()).filter(|call| call.call_id.is_some())
+        self.as_told().map(|(call, _)| call)
+    }
+
+    /// The same, each with the JSON that tells it.
+    pub fn as_told(&self) -> impl Iterator<Item = (RetellCall<'a>, &'a str)> + '_ {
+        let read = |item: &&'a RawValue| serde_json::from_str::<RetellCall<'a>>(item.get()).ok().map(|call| (call, item.get()));
+        self.items.iter().filter_map(read).filter(|(call, _)| call.call_id.is_some())
     }
 }
 
