@@ -50,6 +50,17 @@ impl Call<'_> {
     pub fn moment(&self) -> Option<DateTime<Utc>> {
         self.inner.state().replica.moment(self.inner.clock.now())
     }
+
+    /// Whether this request has changed a booking: a fault "after commit" is none without a commit.
+    fn has_committed(&self) -> bool {
+        self.inner.state().ledger.was_changed_by(self.request_id)
+    }
+
+    fn feel(&self, fault: FaultKind, felt: bool) {
+        if felt {
+            self.inner.state().faults.feel(fault);
+        }
+    }
 }
 
 /// An answer, and the webhooks that may only follow it.
@@ -160,7 +171,8 @@ async fn judge(inner: &Inner, parts: &Parts, body: &Bytes, request_id: &str, not
     let fault = inner.state().faults.next(FaultOp::of(&parts.method, segments));
     noted.fault = fault;
     match fault {
-        Some(FaultKind::Throttle429 { reset_seconds }) => {
+        Some(fault @ FaultKind::Throttle429 { reset_seconds }) => {
+            call.feel(fault, true);
             let verdict = Verdict { allowed: false, remaining: 0, reset_seconds, ..verdict };
             (End::Answer(Err(ApiError::throttled())), Some(verdict))
         }
@@ -169,39 +181,59 @@ async fn judge(inner: &Inner, parts: &Parts, body: &Bytes, request_id: &str, not
     }
 }
 
+/// Counts it as felt where it makes a difference, and before any waiting: the client may be gone by then.
 async fn with_fault(call: &Call<'_>, fault: FaultKind) -> End {
     let broken = |status| ApiError::shape_b(status, "Internal server error");
     match fault {
-        FaultKind::ErrorBefore { status } => End::Answer(Err(broken(status))),
+        FaultKind::ErrorBefore { status } => {
+            call.feel(fault, true);
+            End::Answer(Err(broken(status)))
+        }
         FaultKind::ErrorAfter { status } => {
             let later = operate(call).await.map(|reply| reply.later).unwrap_or_default();
+            call.feel(fault, call.has_committed());
             let body = broken(status).body("", call.inner.clock.now());
             End::Answer(Ok(Reply { status, body, later }))
         }
         FaultKind::HangBefore { ms } => {
+            call.feel(fault, true);
             tokio::time::sleep(Duration::from_millis(ms)).await;
             End::Answer(Err(ApiError::shape_b(504, "Gateway Timeout")))
         }
         FaultKind::HangAfter { ms } => {
             let result = operate(call).await;
+            call.feel(fault, call.has_committed());
             tokio::time::sleep(Duration::from_millis(ms)).await;
             End::Answer(result)
         }
         FaultKind::Slow { ms } => {
+            call.feel(fault, true);
             tokio::time::sleep(Duration::from_millis(ms)).await;
             End::Answer(operate(call).await)
         }
-        FaultKind::DropConnectionAfter => End::Drop(operate(call).await.map(|reply| reply.later).unwrap_or_default()),
+        FaultKind::DropConnectionAfter => {
+            let later = operate(call).await.map(|reply| reply.later).unwrap_or_default();
+            call.feel(fault, call.has_committed());
+            End::Drop(later)
+        }
         FaultKind::Throttle429 { .. } => End::Answer(Err(ApiError::throttled())),
         FaultKind::ReplayOld { whose } => match replay(call, whose) {
-            Some(answer) => End::Answer(answer),
+            Some(answer) => {
+                call.feel(fault, true);
+                End::Answer(answer)
+            }
             None => End::Answer(operate(call).await),
         },
         // Valid JSON in Cal.com's frame, but nothing in it is where it should be.
         FaultKind::WrongSchema => {
-            End::Answer(operate(call).await.map(|reply| Reply { body: json!({"status": "success", "data": {"booking": null}}), ..reply }))
+            let result = operate(call).await;
+            call.feel(fault, result.is_ok());
+            End::Answer(result.map(|reply| Reply { body: json!({"status": "success", "data": {"booking": null}}), ..reply }))
         }
-        FaultKind::SlowDrip { ms } => End::Drip(operate(call).await, Duration::from_millis(ms)),
+        FaultKind::SlowDrip { ms } => {
+            call.feel(fault, true);
+            End::Drip(operate(call).await, Duration::from_millis(ms))
+        }
     }
 }
 

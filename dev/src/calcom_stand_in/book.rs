@@ -120,7 +120,11 @@ impl State {
                 && booking.start == order.start
                 && booking.attendees.first().is_some_and(|first| first.email == order.attendee.email)
         };
-        self.view(moment).bookings().find(is_it).map(|booking| booking.uid.clone())
+        let shown = self.view(moment).bookings().find(is_it);
+        if moment.is_some() {
+            self.compare_read(shown, self.view(None).bookings().find(is_it));
+        }
+        shown.map(|booking| booking.uid.clone())
     }
 
     /// Who takes it: one host, all of a collective, or the free host of a round robin with the fewest bookings.

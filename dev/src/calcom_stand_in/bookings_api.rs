@@ -68,6 +68,10 @@ fn get(call: &Call<'_>, uid: &str, current: bool) -> ApiResult {
         false => state.booking_old_shape(booking),
     };
     let series = view.series(uid);
+    if moment.is_some() {
+        let truth = state.view(None);
+        state.compare_read(series.iter().copied().chain(view.booking(uid)), truth.series(uid).into_iter().chain(truth.booking(uid)));
+    }
     if !series.is_empty() {
         return Ok(Reply::ok(success(series.into_iter().map(shape).collect())));
     }

@@ -71,10 +71,11 @@ impl State {
         })
     }
 
-    fn note(&mut self, echo: &Echo, hook: &Webhook, at: DateTime<Utc>, status: Option<u16>, fate: Fate) {
+    fn note(&mut self, echo: &Echo, hook: &Webhook, at: DateTime<Utc>, passage: &Passage, status: Option<u16>) {
         let seq = self.ledger.next_seq();
         let (trigger, uid, webhook_id) = (echo.trigger.clone(), echo.uid.clone(), hook.id.clone());
-        self.ledger.delivery(DeliveryEntry { seq, at, trigger, uid, webhook_id, status, fate });
+        let entry = DeliveryEntry { seq, at, trigger, uid, webhook_id, status, fate: passage.fate, caused_seq: passage.caused_seq };
+        self.ledger.delivery(entry, passage.overtaken);
     }
 
     fn receivers(&self, echo: &Echo) -> Vec<Webhook> {
@@ -87,6 +88,15 @@ impl State {
         let hooks = self.webhooks.iter().filter(|hook| hook.active);
         hooks.filter(wants).filter(concerned).cloned().collect()
     }
+}
+
+/// One webhook on its way.
+struct Passage {
+    fate: Fate,
+    /// Its place in the order of causes, which the receiver ought to see.
+    caused_seq: u64,
+    /// Another one came first that was caused later.
+    overtaken: bool,
 }
 
 impl Inner {
@@ -117,17 +127,21 @@ impl Inner {
     /// To every webhook that is concerned, as the faults allow. What is sent now is awaited, what is sent later is not.
     pub async fn deliver(&self, echo: &Echo) {
         let now = self.clock.now();
-        let course = match echo.uid {
-            Some(_) => self.state().webhook_dice.course(&echo.trigger, now),
-            None => Course { sendings: vec![Sending::now()] },
+        let (caused_seq, course) = {
+            let mut state = self.state();
+            let course = match echo.uid {
+                Some(_) => state.webhook_dice.course(&echo.trigger, now),
+                None => Course { sendings: vec![Sending::now()] },
+            };
+            (state.ledger.next_seq(), course)
         };
         if course.sendings.is_empty() {
             self.lose(echo);
         }
         for sending in course.sendings {
             match sending.after {
-                None => self.post(echo, sending.fate).await,
-                Some(_) => self.post_later(echo.clone(), sending),
+                None => self.post(echo, sending.fate, caused_seq).await,
+                Some(_) => self.post_later(echo.clone(), sending, caused_seq),
             }
         }
     }
@@ -136,12 +150,13 @@ impl Inner {
     fn lose(&self, echo: &Echo) {
         let at = self.clock.now();
         let mut state = self.state();
+        let caused_seq = state.ledger.next_seq();
         for hook in state.receivers(echo) {
-            state.note(echo, &hook, at, None, Fate::Lost);
+            state.note(echo, &hook, at, &Passage { fate: Fate::Lost, caused_seq, overtaken: false }, None);
         }
     }
 
-    fn post_later(&self, mut echo: Echo, sending: Sending) {
+    fn post_later(&self, mut echo: Echo, sending: Sending, caused_seq: u64) {
         let (me, under_way) = (self.me.clone(), UnderWay::begin(&self.webhooks_under_way));
         tokio::spawn(async move {
             let _under_way = under_way;
@@ -151,12 +166,12 @@ impl Inner {
             if sending.rebuilt {
                 echo.created_at = inner.clock.now();
             }
-            inner.post(&echo, sending.fate).await;
+            inner.post(&echo, sending.fate, caused_seq).await;
         });
     }
 
     /// One POST per webhook that is concerned. A failure is noted and that is all: Cal.com does not retry.
-    async fn post(&self, echo: &Echo, fate: Fate) {
+    async fn post(&self, echo: &Echo, fate: Fate, caused_seq: u64) {
         let receivers = self.state().receivers(echo);
         let body = echo.body();
         for hook in receivers {
@@ -164,6 +179,7 @@ impl Inner {
                 Some(secret) => sign_calcom(secret, body.as_bytes()),
                 None => NO_SECRET.to_owned(),
             };
+            let passage = Passage { fate, caused_seq, overtaken: self.state().ledger.is_overtaken(&hook.id, caused_seq) };
             let sent = self
                 .http
                 .post(&hook.subscriber_url)
@@ -175,7 +191,7 @@ impl Inner {
                 .await;
             let status = sent.ok().map(|response| response.status().as_u16());
             let at = self.clock.now();
-            self.state().note(echo, &hook, at, status, fate);
+            self.state().note(echo, &hook, at, &passage, status);
         }
     }
 }

@@ -52,7 +52,7 @@ pub enum FaultKind {
     Slow { ms: u64 },
     /// Does it, then closes the connection without an answer.
     DropConnectionAfter,
-    /// Creates only: does nothing and answers 201 with an old booking. Without an old one the request is done as usual.
+    /// Creates and moves: does nothing and answers 201 with an old booking. Without an old one the request is done as usual.
     ReplayOld { whose: Whose },
     /// Does it, then answers its status with a body of another shape.
     WrongSchema,
@@ -105,12 +105,14 @@ pub struct Faults {
     rng: StdRng,
     /// How often each kind applied, cleared rules included.
     fired: BTreeMap<&'static str, u64>,
+    /// And how often it made a difference that somebody could see.
+    felt: BTreeMap<&'static str, u64>,
 }
 
 impl Faults {
     /// The seed makes a run with probabilities repeatable.
     pub fn new(seed: u64) -> Self {
-        Self { rules: Vec::new(), rng: StdRng::seed_from_u64(seed), fired: BTreeMap::new() }
+        Self { rules: Vec::new(), rng: StdRng::seed_from_u64(seed), fired: BTreeMap::new(), felt: BTreeMap::new() }
     }
 
     pub fn add(&mut self, rules: Vec<FaultRule>) {
@@ -127,6 +129,15 @@ impl Faults {
 
     pub fn fired(&self) -> &BTreeMap<&'static str, u64> {
         &self.fired
+    }
+
+    pub fn felt(&self) -> &BTreeMap<&'static str, u64> {
+        &self.felt
+    }
+
+    /// This kind made a difference: something was committed behind its back, an old booking was shown.
+    pub fn feel(&mut self, kind: FaultKind) {
+        *self.felt.entry(kind.name()).or_default() += 1;
     }
 
     pub fn next(&mut self, op: FaultOp) -> Option<FaultKind> {

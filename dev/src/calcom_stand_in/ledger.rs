@@ -13,6 +13,10 @@ use crate::stand_in::json_order::OrderedMap;
 /// Load runs make many requests; beyond this the oldest of the request and delivery lists are forgotten. Changes are
 /// never forgotten: a test asks them for truth.
 const LISTED_MAX: usize = 200_000;
+/// More changes than happen while one request's own is on its way (its echo is awaited in between).
+const CHANGES_LOOKED_THROUGH: usize = 5_000;
+/// More webhooks than are sent while one is held back.
+const DELIVERIES_LOOKED_THROUGH: usize = 5_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,6 +106,13 @@ pub struct DeliveryEntry {
     pub status: Option<u16>,
     #[serde(default)]
     pub fate: Fate,
+    /// Taken when it was caused: one with a smaller number that is sent later was overtaken.
+    #[serde(default)]
+    pub caused_seq: u64,
+}
+
+const fn is_success(status: u16) -> bool {
+    matches!(status, 200..300)
 }
 
 #[derive(Default)]
@@ -112,6 +123,8 @@ pub struct Ledger {
     pub deliveries: Vec<DeliveryEntry>,
     /// Webhooks by their fate; never forgotten.
     pub fates: BTreeMap<Fate, u64>,
+    /// Those of them whose receiver could see the fault: it took a second copy, one that was late, one that another had overtaken, or missed one.
+    pub felt: BTreeMap<Fate, u64>,
 }
 
 impl Ledger {
@@ -138,12 +151,34 @@ impl Ledger {
         });
     }
 
+    /// Whether a request is the cause of any change. Looked for among the latest: it is asked right after the change.
+    pub fn was_changed_by(&self, request_id: &str) -> bool {
+        self.changes.iter().rev().take(CHANGES_LOOKED_THROUGH).any(|change| change.request_id.as_deref() == Some(request_id))
+    }
+
+    /// Whether that receiver got a webhook already that was caused later.
+    pub fn is_overtaken(&self, webhook_id: &str, caused_seq: u64) -> bool {
+        let got = |delivery: &&DeliveryEntry| delivery.webhook_id == webhook_id && delivery.status.is_some_and(is_success);
+        self.deliveries.iter().rev().take(DELIVERIES_LOOKED_THROUGH).filter(got).any(|delivery| delivery.caused_seq > caused_seq)
+    }
+
     pub fn request(&mut self, entry: RequestEntry) {
         push_bounded(&mut self.requests, entry);
     }
 
-    pub fn delivery(&mut self, entry: DeliveryEntry) {
+    /// `overtaken`: when it was sent, its receiver already had a later one.
+    pub fn delivery(&mut self, entry: DeliveryEntry, overtaken: bool) {
         *self.fates.entry(entry.fate).or_default() += 1;
+        let taken = entry.status.is_some_and(is_success);
+        let felt = match entry.fate {
+            Fate::Sent => false,
+            Fate::Lost => true,
+            Fate::Doubled | Fate::Late => taken,
+            Fate::Shuffled => taken && overtaken,
+        };
+        if felt {
+            *self.felt.entry(entry.fate).or_default() += 1;
+        }
         push_bounded(&mut self.deliveries, entry);
     }
 }

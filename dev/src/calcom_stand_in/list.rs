@@ -20,15 +20,22 @@ pub fn list(call: &Call<'_>) -> ApiResult {
     let moment = call.moment();
     let now = call.inner.clock.now();
     let state = call.inner.state();
-    let view = state.view(moment);
     let bounds = Bounds::of(call)?;
-    let seen = |booking: &&Booking| call.key.as_ref().is_none_or(|key| state.visible(key, booking));
-    let mut found: Vec<&Booking> = view.bookings().filter(seen).filter(|booking| fits(call, booking, now) && bounds.start_fits(booking)).collect();
-    // The count that Cal.com gives knows nothing of the created and updated filters (trap 1).
-    let total = found.len();
-    found.retain(|booking| bounds.touched_fits(booking));
-    sort(call, &mut found);
-    let page: Vec<Value> = found.iter().skip(skip).take(take).map(|booking| state.booking_output(booking)).collect();
+    let page_at = |moment: Option<DateTime<Utc>>| {
+        let view = state.view(moment);
+        let seen = |booking: &&Booking| call.key.as_ref().is_none_or(|key| state.visible(key, booking));
+        let mut found: Vec<&Booking> = view.bookings().filter(seen).filter(|booking| fits(call, booking, now) && bounds.start_fits(booking)).collect();
+        // The count that Cal.com gives knows nothing of the created and updated filters (trap 1).
+        let total = found.len();
+        found.retain(|booking| bounds.touched_fits(booking));
+        sort(call, &mut found);
+        (total, found.into_iter().skip(skip).take(take).collect::<Vec<&Booking>>())
+    };
+    let (total, found) = page_at(moment);
+    if moment.is_some() {
+        state.compare_read(found.iter().copied(), page_at(None).1);
+    }
+    let page: Vec<Value> = found.iter().map(|booking| state.booking_output(booking)).collect();
     let returned = page.len();
     Ok(Reply::ok(json!({
         "status": "success",

@@ -222,6 +222,12 @@ impl CalcomStandIn {
         self.inner.state().faults_fired()
     }
 
+    /// The same, of those that made a difference: a fault "after commit" with a commit, an old booking that there was, a read that was not the truth, a
+    /// webhook that its receiver missed, got twice or got after a later one.
+    pub fn faults_felt(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.state().faults_felt()
+    }
+
     pub fn set_echo_order(&self, order: EchoOrder) {
         self.inner.state().echo.order = order;
     }

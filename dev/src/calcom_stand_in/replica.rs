@@ -1,6 +1,7 @@
 //! Reads of Cal.com come from a replica (reference/calcom.md 1.6): GET and list may show the state of some time ago, and a
 //! list shows what the replica knew then, by its filters and in its order. Changes always see the truth.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -33,15 +34,21 @@ struct Version {
 
 pub struct Replica {
     pub lag: Option<ReplicaLag>,
-    /// Reads that were answered with an old state.
+    /// Reads that were answered from an old state.
     pub stale_reads: u64,
+    /// Those of them that showed something else than the truth: mostly nothing has changed since.
+    different_reads: Cell<u64>,
     versions: VecDeque<Version>,
     rng: StdRng,
 }
 
 impl Replica {
     pub fn new(seed: u64) -> Self {
-        Self { lag: None, stale_reads: 0, versions: VecDeque::new(), rng: StdRng::seed_from_u64(seed) }
+        Self { lag: None, stale_reads: 0, different_reads: Cell::new(0), versions: VecDeque::new(), rng: StdRng::seed_from_u64(seed) }
+    }
+
+    pub fn different_reads(&self) -> u64 {
+        self.different_reads.get()
     }
 
     /// Keeps what a booking was before a change.
@@ -73,6 +80,14 @@ pub struct View<'a> {
 }
 
 impl State {
+    /// Counts a read if what it shows is not what is true.
+    pub fn compare_read<'a>(&self, shown: impl IntoIterator<Item = &'a Booking>, truth: impl IntoIterator<Item = &'a Booking>) {
+        let face = |booking: &'a Booking| (booking.id, booking.status, booking.updated_at);
+        if !shown.into_iter().map(face).eq(truth.into_iter().map(face)) {
+            self.replica.different_reads.set(self.replica.different_reads.get() + 1);
+        }
+    }
+
     pub fn view(&self, moment: Option<DateTime<Utc>>) -> View<'_> {
         let mut old = HashMap::new();
         if let Some(moment) = moment {

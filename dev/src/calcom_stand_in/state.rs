@@ -69,6 +69,14 @@ impl State {
         fired
     }
 
+    /// As `faults_fired`, but only what somebody could see: a commit behind a lost answer, a read that was not the truth, a webhook that was overtaken.
+    pub fn faults_felt(&self) -> BTreeMap<&'static str, u64> {
+        let mut felt = self.faults.felt().clone();
+        felt.extend(self.ledger.felt.iter().map(|(fate, count)| (fate.fault_name(), *count)));
+        felt.insert("replica_lag", self.replica.different_reads());
+        felt
+    }
+
     pub fn next_booking_id(&self) -> i64 {
         self.bookings.last_key_value().map_or(FIRST_BOOKING_ID, |(id, _)| id + 1)
     }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use secrecy::ExposeSecret;
 use shared::broker::{self, Scale};
-use shared::protection::Protection;
 use shared::secret::{Keyring, generate_master_key};
 use shared::store::schema;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
+use super::auditor;
 use super::disk::SmallDisk;
 use super::fleet::MemberSpec;
 use super::gate::Gate;
@@ -19,10 +19,11 @@ use super::links::{Links, at};
 use super::provocation::Provocation;
 use super::roster::{self, with};
 use super::setup::{self, Tenancy};
+use super::trial::Trial;
 use crate::calcom_stand_in::{self, CalcomStandIn, Limits};
 use crate::progress::Progress;
 use crate::retell_stand_in::{self, RetellStandIn};
-use crate::servers::{Servers, Turn, free_port};
+use crate::servers::{Place, Servers, Turn, free_port};
 
 /// The superuser's own sessions: set-up, looks at quiescence, the audit.
 const CONNECTIONS_MAX: u32 = 6;
@@ -53,23 +54,24 @@ pub struct Arena {
 pub struct Wanted {
     pub seed: u64,
     pub tiers_divisor: u32,
-    pub broken: Option<Protection>,
+    pub trial: Trial,
 }
 
 impl Arena {
     /// Waits until nobody else uses the servers, then makes everything but the processes.
     pub async fn prepare(servers: Servers, progress: &Progress, wanted: Wanted) -> anyhow::Result<Self> {
         let turn = servers.use_alone().await?;
-        clean_up(&servers.place().data_dir("chaos"));
-        let name = format!("chaos_{}_test", std::process::id());
+        clean_up(servers.place());
+        let name = own_name();
         let step = progress.step(format!("database and vhost {name}, schema, topology"));
         let database_url = servers.create_database(&name).await?;
         let amqp_url = servers.create_vhost(&name).await?;
         schema::migrate(&database_url).await?;
         broker::apply(&amqp_url, Scale::divided_by(wanted.tiers_divisor)).await?;
         let database = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).connect(&database_url).await.ok().context("the database does not answer")?;
-        let provocation = Provocation::of(wanted.broken);
+        let provocation = Provocation::of(wanted.trial);
         sqlx::raw_sql(provocation.sql).execute(&database).await.context("the protection cannot be taken out of the database")?;
+        sqlx::raw_sql(auditor::WITNESS).execute(&database).await.context("the auditor's witness cannot be put into the database")?;
         step.done();
 
         let step = progress.step("stand-ins, proxies, companies");
@@ -91,8 +93,8 @@ impl Arena {
         for spool in &spools {
             std::fs::create_dir_all(spool).with_context(|| format!("{} cannot be made", spool.display()))?;
         }
-        let disk = SmallDisk::mount(&spools[0]).map_err(|reason| format!("{reason:#}"));
-        let common = roster::common(&master_keys, wanted.tiers_divisor, wanted.broken);
+        let disk = SmallDisk::mount(&spools[0], &disk_records(servers.place())).map_err(|reason| format!("{reason:#}"));
+        let common = roster::common(&master_keys, wanted.tiers_divisor, wanted.trial);
         let roles = roster::known_roles(&programs.join("workers")).await?;
         let mut members = roster::ingresses(&programs, &common, &database_url, &at(&amqp_url, links.ingress_broker.address)?, &ingress_ports, &spools);
         let worker = with(
@@ -153,11 +155,24 @@ fn programs_of_its_own(servers: &Servers, folder: &Path) -> anyhow::Result<PathB
 }
 
 /// Ends what a killed campaign left: mounts and folders of its spools. Nobody else runs one: the turn is ours.
-fn clean_up(folder: &Path) {
-    let campaigns = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for spool in campaigns.flat_map(|campaign| std::fs::read_dir(campaign.path()).into_iter().flatten().flatten()) {
-        super::disk::unmount(&spool.path());
-    }
+fn clean_up(place: &Place) {
+    super::disk::unmount_leftovers(&disk_records(place));
     // not there: nothing to remove
-    let _ = std::fs::remove_dir_all(folder);
+    let _ = std::fs::remove_dir_all(place.data_dir("chaos"));
+}
+
+/// Of the database, the vhost and the folder.
+fn own_name() -> String {
+    format!("chaos_{}_test", std::process::id())
+}
+
+/// After an interruption, when the processes have ended.
+pub fn remove_own_folder(place: &Place) {
+    // none was made yet, or it is the next campaign's to remove
+    let _ = std::fs::remove_dir_all(place.data_dir("chaos").join(own_name()));
+}
+
+/// Where it is written down what is mounted; beside the campaigns' folders, which are removed.
+pub fn disk_records(place: &Place) -> PathBuf {
+    place.data_dir("chaos-mounts")
 }

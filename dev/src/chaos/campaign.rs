@@ -1,12 +1,12 @@
 //! One campaign from the empty database to the verdict: arena, processes, load and faults beside each other, healing, quiet, sweeps, quiet, audit.
 //! Called by the command and by the test of the short campaign.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use shared::clock::Clock;
-use shared::protection::Protection;
 use tokio::time::Instant;
 
 use super::arena::{Arena, Ground, Wanted};
@@ -18,13 +18,15 @@ use super::provocation::Provocation;
 use super::quiet;
 use super::record::{Audit, Limits, Quiet, Record};
 use super::schedule::schedule;
-use super::strike::Striker;
+use super::strike::{Striker, Strikes};
+use super::trial::Trial;
 use crate::calcom_stand_in;
 use crate::progress::Progress;
 use crate::servers::Servers;
 
-/// So much longer load and faults go on if a kind of fault has hit nothing yet.
+/// So much longer load and faults go on if a kind of fault has hit nothing yet; a short campaign does not owe every kind (`report::goals`).
 const OVERTIME: Duration = Duration::from_secs(30);
+const OVERTIME_SHARE: u32 = 3;
 /// Below this not every kind of fault finds its time.
 pub const LENGTH_MIN: Duration = Duration::from_secs(30);
 /// Delay tiers are shortened, so that eight attempts fit into a minute; but an outage of a server must fit into them as well.
@@ -48,7 +50,7 @@ pub struct Orders {
     pub length: Duration,
     /// 1 = some 200 requests a second.
     pub rate: f64,
-    pub broken: Option<Protection>,
+    pub trial: Trial,
 }
 
 /// What came out.
@@ -56,8 +58,8 @@ pub struct Outcome {
     pub orders: Orders,
     pub record: Record,
     pub audit: Audit,
-    /// Answers that were no 2xx, by status; 0 = none.
-    pub refused: std::collections::BTreeMap<u16, u64>,
+    /// Every kind of fault with how its strikes went.
+    pub strikes: BTreeMap<&'static str, Strikes>,
     /// Mistakes of the campaign itself: it has proven nothing then.
     pub troubles: Vec<String>,
 }
@@ -68,7 +70,7 @@ pub struct Outcome {
 /// The servers, the processes or the campaign's own parts do not work.
 pub async fn run(servers: Servers, progress: &Progress, orders: Orders) -> anyhow::Result<Outcome> {
     let tiers_divisor = if orders.length >= LONG { TIERS_DIVISOR } else { TIERS_DIVISOR_SHORT };
-    let wanted = Wanted { seed: orders.seed, tiers_divisor, broken: orders.broken };
+    let wanted = Wanted { seed: orders.seed, tiers_divisor, trial: orders.trial };
     let arena = Arc::new(Arena::prepare(servers, progress, wanted).await?);
     let step = progress.step("processes");
     let fleet = Arc::new(Fleet::start(&arena.servers, arena.members.clone()).await?);
@@ -90,30 +92,35 @@ fn sole<T>(shared: Arc<T>) -> anyhow::Result<T> {
     Arc::into_inner(shared).context("a task of the campaign has not ended")
 }
 
+/// How far each call was, by its id.
+type CallsSeen = BTreeMap<String, String>;
+
 /// What the load and the faults left.
 struct Fought {
     wishes: Vec<super::record::Wish>,
     troubles: Vec<String>,
-    faults: std::collections::BTreeMap<&'static str, u64>,
-    skipped: std::collections::BTreeMap<&'static str, String>,
+    strikes: BTreeMap<&'static str, Strikes>,
+    skipped: BTreeMap<&'static str, String>,
     kills: u64,
     began_at: chrono::DateTime<chrono::Utc>,
     load_ended_at: chrono::DateTime<chrono::Utc>,
     quiet: Quiet,
+    calls_before_sweeps: Option<CallsSeen>,
 }
 
 async fn fight(arena: &Arc<Arena>, fleet: &Arc<Fleet>, progress: &Progress, orders: Orders) -> anyhow::Result<Fought> {
-    let provocation = Provocation::of(orders.broken);
+    let provocation = Provocation::of(orders.trial);
     let striker = Striker::new(Arc::clone(arena), Arc::clone(fleet), provocation);
     let load = Arc::new(Load::new(Arc::clone(arena), orders.seed));
-    let plan = plan(orders.seed, orders.length, orders.broken, arena.schedulers);
+    let plan = plan(orders.seed, orders.length, orders.trial.provoked(), arena.schedulers);
+    let overtime = OVERTIME.min(orders.length / OVERTIME_SHARE);
     let clock = Clock::system();
     let (began, began_at) = (Instant::now(), clock.now());
     let step = progress.step(format!("load and faults for {} s (seed {})", orders.length.as_secs(), orders.seed));
     let faults = async {
         let lanes = plan.lanes.iter().map(|lane| striker.run(lane, began));
         let struck = match futures_util::future::try_join_all(lanes).await {
-            Ok(_) => striker.make_up_for_the_rest(began + orders.length + OVERTIME).await,
+            Ok(_) => striker.make_up_for_the_rest(began + orders.length + overtime).await,
             Err(error) => Err(error),
         };
         if struck.is_ok() {
@@ -123,31 +130,44 @@ async fn fight(arena: &Arc<Arena>, fleet: &Arc<Fleet>, progress: &Progress, orde
         // at once: the last senders wait for the product
         striker.heal().await.and(struck)
     };
-    let schedule = schedule(orders.seed, orders.length + OVERTIME, orders.rate, &provocation);
+    let schedule = schedule(orders.seed, orders.length + overtime, orders.rate, &provocation);
     let (struck, ()) = tokio::join!(faults, load.run(schedule, began));
     let load_ended_at = clock.now();
     struck?;
     step.done_with(format!("{} acknowledged, {} kills", arena.gate.acknowledged(), striker.kills()));
-    let quiet = come_to_rest(arena, fleet, progress, if orders.broken.is_some() { QUIET_BOUND_OF_A_BREAK } else { QUIET_BOUND }).await?;
+    let bound = if orders.trial.broken().is_some() { QUIET_BOUND_OF_A_BREAK } else { QUIET_BOUND };
+    let (quiet, calls_before_sweeps) = come_to_rest(arena, fleet, progress, bound).await?;
     let (wishes, troubles) = load.take();
-    Ok(Fought { wishes, troubles, faults: striker.tally(), skipped: striker.skipped(), kills: striker.kills(), began_at, load_ended_at, quiet })
+    Ok(Fought {
+        wishes,
+        troubles,
+        strikes: striker.tally(),
+        skipped: striker.skipped(),
+        kills: striker.kills(),
+        began_at,
+        load_ended_at,
+        quiet,
+        calls_before_sweeps,
+    })
 }
 
 /// Quiet, then every job of the scheduler once (what webhooks lost, sweeps find), then quiet again.
-async fn come_to_rest(arena: &Arena, fleet: &Fleet, progress: &Progress, bound: Duration) -> anyhow::Result<Quiet> {
+async fn come_to_rest(arena: &Arena, fleet: &Fleet, progress: &Progress, bound: Duration) -> anyhow::Result<(Quiet, Option<CallsSeen>)> {
     fleet.ready().await?;
     let step = progress.step("quiet");
     let first = quiet::wait(arena, fleet, progress, bound).await?;
     if !first.reached || !arena.schedulers {
         step.done_with(first.left.join(", "));
-        return Ok(first);
+        return Ok((first, None));
     }
     step.done();
+    // from here on sweeps complete what is missing
+    let calls = auditor::calls_now(&arena.database).await?;
     let step = progress.step("every job of the scheduler, and quiet again");
     quiet::ask_for_every_job(&arena.database).await?;
     let second = quiet::wait(arena, fleet, progress, bound).await?;
     step.done_with(second.left.join(", "));
-    Ok(Quiet { after: first.after + second.after, ..second })
+    Ok((Quiet { after: first.after + second.after, ..second }, Some(calls)))
 }
 
 async fn judge(arena: Arena, fleet: Fleet, progress: &Progress, orders: Orders, fought: Fought) -> anyhow::Result<Outcome> {
@@ -162,10 +182,11 @@ async fn judge(arena: Arena, fleet: Fleet, progress: &Progress, orders: Orders, 
         companies,
         acknowledged: seen.acknowledged,
         sent: seen.sent,
+        refused: seen.refused,
         wishes: fought.wishes,
         calcom,
         retell,
-        faults: fought.faults,
+        faults: fought.strikes.iter().map(|(name, strikes)| (*name, strikes.hit)).collect(),
         skipped: fought.skipped,
         kills: fought.kills,
         processes: fleet.records(),
@@ -176,7 +197,8 @@ async fn judge(arena: Arena, fleet: Fleet, progress: &Progress, orders: Orders, 
         began_at: fought.began_at,
         load_ended_at: fought.load_ended_at,
         quiet: fought.quiet,
-        broken: orders.broken,
+        calls_before_sweeps: fought.calls_before_sweeps,
+        broken: orders.trial.broken(),
         limits: limits(),
     };
     // the processes still run: their metrics are evidence
@@ -186,7 +208,7 @@ async fn judge(arena: Arena, fleet: Fleet, progress: &Progress, orders: Orders, 
     record.processes = fleet.stop().await;
     clear(ground, progress).await;
     step.done();
-    Ok(Outcome { orders, record, audit, refused: seen.refused, troubles: fought.troubles })
+    Ok(Outcome { orders, record, audit, strikes: fought.strikes, troubles: fought.troubles })
 }
 
 /// What stays goes with the private servers, or with the next campaign.

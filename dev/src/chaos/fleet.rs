@@ -154,9 +154,9 @@ impl Member {
         self.signal(Signal::KILL, Some(Asked::Kill))
     }
 
-    /// SIGSTOP.
-    pub fn pause(&self) -> bool {
-        self.signal(Signal::STOP, None)
+    /// The present life, if there is one.
+    pub fn identity(&self) -> Option<Identity> {
+        self.life().identity.clone()
     }
 
     /// SIGCONT.

@@ -42,6 +42,8 @@ pub struct Seen {
     pub sent: u64,
     /// Answers that were no 2xx, by status; 0 = none at all.
     pub refused: BTreeMap<u16, u64>,
+    /// The same by the backend that gave them.
+    refused_by: BTreeMap<(usize, u16), u64>,
 }
 
 struct Inner {
@@ -96,6 +98,11 @@ impl Gate {
         self.inner.seen().clone()
     }
 
+    /// How often that backend gave that answer.
+    pub fn refusals(&self, backend: usize, status: u16) -> u64 {
+        self.inner.seen().refused_by.get(&(backend, status)).copied().unwrap_or(0)
+    }
+
     pub fn acknowledged(&self) -> usize {
         self.inner.seen().acknowledged.len()
     }
@@ -134,9 +141,12 @@ impl Inner {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let mut outcome = (0, Bytes::new());
         for turn in 0..self.backends.len() {
-            let backend = self.backends[(first + turn) % self.backends.len()];
-            match self.attempt(backend, path, headers, body.clone()).await {
+            let index = (first + turn) % self.backends.len();
+            match self.attempt(self.backends[index], path, headers, body.clone()).await {
                 Ok(answered) => {
+                    if !(200..300).contains(&answered.0) {
+                        *self.seen().refused_by.entry((index, answered.0)).or_default() += 1;
+                    }
                     outcome = answered;
                     break;
                 }
@@ -243,6 +253,7 @@ mod tests {
         let nobody = Gate::start(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, crate::servers::free_port().unwrap()))], shared(endpoint)).await.unwrap();
         assert_eq!(nobody.send(Source::Retell, endpoint, "s", b"{}".to_vec()).await, 0);
         assert_eq!(gate.seen().refused, BTreeMap::from([(503, 1)]));
+        assert_eq!((gate.refusals(0, 503), gate.refusals(1, 503)), (1, 0));
         assert!(gate.seen().acknowledged.is_empty() && nobody.seen().acknowledged.is_empty());
     }
 }

@@ -30,6 +30,9 @@ const WAITING_MAX: usize = 3_000;
 /// A provider's second copy comes so much later.
 const SECOND_COPY_AFTER: Duration = Duration::from_millis(400);
 
+/// How Cal.com says that a slot is gone.
+const SLOT_TAKEN: [u16; 2] = [400, 409];
+
 /// What everybody who sends needs.
 pub struct Load {
     arena: Arc<Arena>,
@@ -205,6 +208,8 @@ impl Load {
         let uttered_at = self.clock.now();
         let mut uid = match calcom.visitor_book(wish).await {
             Ok(booking) => booking.uid,
+            // the caller was faster
+            Err(error) if life.contested && SLOT_TAKEN.contains(&error.status) => return,
             Err(error) => return self.refuse("a visitor's booking", error.status),
         };
         let web = |kind: WishKind, uid: &str, starts_at: DateTime<Utc>, uttered_at: DateTime<Utc>| Wish {
@@ -249,9 +254,14 @@ impl Load {
         let customer = tenancy.tenant.customer(number);
         let mut call = self.new_call(tenancy, &customer.phone, &format!("plain{number}"));
         if reordered {
+            // each event tells what was true when it happened, whenever it is sent
+            call.begin();
+            let started = call.event_body("call_started");
+            call.close("user_hangup");
+            let ended = call.event_body("call_ended");
             call.analyze("nichts", json!({})).await;
-            call.end().await;
-            call.start().await;
+            call.resend("call_ended", &ended).await;
+            call.resend("call_started", &started).await;
             return;
         }
         call.start().await;

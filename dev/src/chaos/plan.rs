@@ -1,4 +1,4 @@
-//! When which fault strikes: a pure function of the seed, the length and what is broken on purpose. Every kind strikes at least once.
+//! When which fault strikes: a pure function of the seed, the length and what is broken on purpose (or provoked for its control). Every kind strikes at least once.
 //!
 //! Lanes go on beside each other; within a lane one strike follows the other. What a strike hits (which connections, which message) is the machine's chance
 //! and not replayable; kinds, targets, measures and times are. Called by `campaign`.
@@ -15,8 +15,8 @@ use super::faults::{Act, Between, Calcom, Cloud, Fault, Party, Retell};
 /// Before it the processes have just begun; after it, what has not struck yet is made up for while the load still runs.
 const BEGINS_AT: f64 = 0.04;
 const ENDS_AT: f64 = 0.85;
-/// Ten minutes hold some 260 of these, most of them kills, and 200 kills are asked for.
-const PROCESS_EVERY: Duration = Duration::from_millis(1850);
+/// Ten minutes hold some 280 of these, most of them kills, and 200 kills are asked for.
+const PROCESS_EVERY: Duration = Duration::from_millis(1750);
 /// A killed broker takes up to ten seconds to return, and then its queues want to be worked off.
 const SERVER_EVERY: Duration = Duration::from_secs(24);
 const LINK_EVERY: Duration = Duration::from_secs(9);
@@ -44,7 +44,7 @@ pub struct Plan {
 }
 
 /// The plan of a campaign. `schedulers`: whether there are any to strike.
-pub fn plan(seed: u64, length: Duration, broken: Option<Protection>, schedulers: bool) -> Plan {
+pub fn plan(seed: u64, length: Duration, provoked: Option<Protection>, schedulers: bool) -> Plan {
     let parties: Vec<Party> = Party::PROCESSES.into_iter().filter(|party| schedulers || *party != Party::Scheduler).collect();
     let kills: Vec<Fault> = parties.iter().map(|party| Fault::Of(*party, Act::Kill)).collect();
     let processes: Vec<Fault> = parties.iter().flat_map(|party| [Act::Kill, Act::Pause, Act::Terminate].map(|act| Fault::Of(*party, act))).collect();
@@ -54,7 +54,7 @@ pub fn plan(seed: u64, length: Duration, broken: Option<Protection>, schedulers:
     let mut kinds = vec![(servers, SERVER_EVERY), (processes, PROCESS_EVERY), (calcom(false), CALCOM_EVERY), (calcom(true), CALCOM_EVERY)];
     kinds.push((Retell::ALL.map(Fault::Retell).to_vec(), CALCOM_EVERY));
     kinds.extend(Between::ALL.map(|between| (Cloud::ALL.map(|cloud| Fault::Link(between, cloud)).to_vec(), LINK_EVERY)));
-    let sensitive = broken.map(sensitive_to).unwrap_or_default();
+    let sensitive = provoked.map(sensitive_to).unwrap_or_default();
     let lanes = kinds.into_iter().zip(0..).map(|((kinds, every), number)| {
         let mut favoured: Vec<Fault> = kinds.iter().copied().filter(|fault| sensitive.contains(fault)).collect();
         if favoured.is_empty() {

@@ -18,15 +18,17 @@ const MOMENT: Duration = Duration::from_millis(1500);
 /// How much longer a fault may go on until it hits anything: nobody may have asked meanwhile.
 const UNTIL_FELT: Duration = Duration::from_millis(2500);
 const POLL: Duration = Duration::from_millis(100);
+/// From this draw on a 429 announces a long rest.
+const LONG_THROTTLE_DRAW: u32 = 70;
 /// Longer than our client waits.
 const HANG_MS: u64 = 8_000;
 
-/// A fault of Cal.com, for as long as the strike lasts.
-pub async fn calcom(calcom: &CalcomStandIn, fault: Calcom, strike: &Strike, provocation: &Provocation) {
+/// A fault of Cal.com, for as long as the strike lasts; whether anybody felt it.
+pub async fn calcom(calcom: &CalcomStandIn, fault: Calcom, strike: &Strike, provocation: &Provocation) -> bool {
     let before = calcom_times(calcom, fault);
     begin(calcom, fault, strike, provocation);
     tokio::time::sleep(strike.lasts).await;
-    until(|| calcom_times(calcom, fault) > before).await;
+    let felt = until(|| calcom_times(calcom, fault) > before).await;
     if fault == Calcom::ReplicaLag {
         calcom.set_replica_lag(provocation.replica_lag);
     } else if fault.is_about_webhooks() {
@@ -35,6 +37,7 @@ pub async fn calcom(calcom: &CalcomStandIn, fault: Calcom, strike: &Strike, prov
         calcom.clear_faults();
         calcom.add_faults(provocation.standing());
     }
+    felt
 }
 
 fn begin(calcom: &CalcomStandIn, fault: Calcom, strike: &Strike, provocation: &Provocation) {
@@ -49,13 +52,16 @@ fn begin(calcom: &CalcomStandIn, fault: Calcom, strike: &Strike, provocation: &P
         Calcom::HangAfter => chance(FaultOp::Any, FaultKind::HangAfter { ms: HANG_MS }),
         Calcom::HangBefore => chance(FaultOp::Any, FaultKind::HangBefore { ms: HANG_MS }),
         Calcom::Throttle => {
-            let reset_seconds = provocation.throttled_seconds.unwrap_or(i64::from(2 + strike.draw % 5));
-            let times = if provocation.throttled_seconds.is_some() { 1 } else { 3 };
+            // mostly several companies for a moment, sometimes one for so long that whoever asks it again is caught
+            let (usual, times) = if strike.draw < LONG_THROTTLE_DRAW { (2 + strike.draw % 5, 3) } else { (10 + strike.draw % 11, 1) };
+            let reset_seconds = provocation.throttled_seconds.unwrap_or(i64::from(usual));
+            let times = if provocation.throttled_seconds.is_some() { 1 } else { times };
             calcom.add_faults(vec![FaultRule { times: Some(times), ..FaultRule::once(FaultOp::Any, FaultKind::Throttle429 { reset_seconds }) }]);
         }
         Calcom::OldBookingAsAnswer => {
             let whose = [Whose::SameAttendee, Whose::SomebodyElse, Whose::SameSlot][strike.draw as usize % 3];
             chance(FaultOp::Create, FaultKind::ReplayOld { whose });
+            chance(FaultOp::Reschedule, FaultKind::ReplayOld { whose });
         }
         Calcom::WrongSchema => chance(FaultOp::Any, FaultKind::WrongSchema),
         Calcom::SlowDrip => chance(FaultOp::Any, FaultKind::SlowDrip { ms: 500 + 20 * draw }),
@@ -67,8 +73,8 @@ fn begin(calcom: &CalcomStandIn, fault: Calcom, strike: &Strike, provocation: &P
     }
 }
 
-/// A fault of Retell's webhooks, for as long as the strike lasts.
-pub async fn retell(retell: &RetellStandIn, fault: Retell, strike: &Strike) {
+/// A fault of Retell's webhooks, for as long as the strike lasts; whether anybody felt it.
+pub async fn retell(retell: &RetellStandIn, fault: Retell, strike: &Strike) -> bool {
     let before = retell_times(retell, fault);
     let draw = u64::from(strike.draw);
     let kind = match fault {
@@ -79,8 +85,9 @@ pub async fn retell(retell: &RetellStandIn, fault: Retell, strike: &Strike) {
     };
     retell.set_webhook_faults(by_chance(kind, chance_in(strike.lasts)));
     tokio::time::sleep(strike.lasts).await;
-    until(|| retell_times(retell, fault) > before).await;
+    let felt = until(|| retell_times(retell, fault) > before).await;
     retell.set_webhook_faults(WebhookFaults::default());
+    felt
 }
 
 fn by_chance(kind: WebhookFaultKind, chance: f64) -> WebhookFaults {
@@ -91,11 +98,16 @@ fn chance_in(lasts: Duration) -> f64 {
     if lasts < MOMENT { CHANCE_OF_A_MOMENT } else { CHANCE }
 }
 
-async fn until(felt: impl Fn() -> bool) {
+/// Whether it was felt, at last.
+pub async fn until(felt: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + UNTIL_FELT;
-    while !felt() && Instant::now() < deadline {
+    while !felt() {
+        if Instant::now() >= deadline {
+            return false;
+        }
         tokio::time::sleep(POLL).await;
     }
+    true
 }
 
 /// What stays on from the start.
@@ -113,9 +125,9 @@ pub fn heal(calcom: &CalcomStandIn, retell: &RetellStandIn) {
     retell.set_webhook_faults(WebhookFaults::default());
 }
 
-/// How often it happened so far, by the stand-in's own count.
+/// How often somebody felt it so far, by the stand-in's own count.
 pub fn calcom_times(calcom: &CalcomStandIn, fault: Calcom) -> u64 {
-    calcom.faults_fired().get(stand_ins_name(fault)).copied().unwrap_or(0)
+    calcom.faults_felt().get(stand_ins_name(fault)).copied().unwrap_or(0)
 }
 
 /// The same of Retell.
@@ -126,7 +138,7 @@ pub fn retell_times(retell: &RetellStandIn, fault: Retell) -> u64 {
         Retell::Reordered => Fate::Shuffled,
         Retell::Late => Fate::Late,
     };
-    retell.webhooks_by_fate().get(&fate).copied().unwrap_or(0)
+    retell.webhooks_felt().get(&fate).copied().unwrap_or(0)
 }
 
 const fn stand_ins_name(fault: Calcom) -> &'static str {

@@ -4,6 +4,7 @@
 use shared::protection::Protection;
 
 use super::auditor;
+use super::trial::Trial;
 use crate::calcom_stand_in::{FaultKind, FaultOp, FaultRule, ReplicaLag, WebhookFaultKind, WebhookFaultRule, WebhookFaults, Whose};
 
 /// Longer than two dispatch rounds, shorter than our client waits: two wishes for one slot are both under way meanwhile.
@@ -15,15 +16,18 @@ const SHUFFLED_WITHIN_MS: u64 = 2500;
 /// One company rests so long, again and again.
 const THROTTLED_SECONDS: i64 = 12;
 
+/// Of callers: with a rival for each, five of a hundred lives are contested.
+const CONTESTED: f64 = 0.042;
+
 /// The habits of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Provocation {
-    broken: Option<Protection>,
+    provoked: Option<Protection>,
     /// For the campaign's own database, after `migrate`.
     pub sql: &'static str,
     pub log_level: &'static str,
-    /// Two callers want each fixed slot at the same moment. Otherwise every wish has a slot of its own.
-    pub contested: bool,
+    /// Share of callers whose fixed slot somebody else wants at the same moment. Every other wish has a slot of its own.
+    pub contested: f64,
     /// Share of visitors who move or cancel right after they booked, so that their webhooks overtake each other.
     pub hasty: f64,
     /// Times the usual number of events about bookings that nobody knows.
@@ -37,19 +41,21 @@ pub struct Provocation {
 }
 
 impl Provocation {
-    pub fn of(broken: Option<Protection>) -> Self {
+    pub fn of(trial: Trial) -> Self {
+        let provoked = trial.provoked();
+        let sql = trial.broken().map_or("", |protection| auditor::needs(protection).sql);
         let usual =
-            Self { broken, sql: "", log_level: "info", contested: false, hasty: 0.3, strays: 1.0, callers: 1.0, throttled_seconds: None, replica_lag: None };
-        let Some(protection) = broken else { return usual };
-        let usual = Self { broken, sql: auditor::needs(protection).sql, ..usual };
+            Self { provoked, sql, log_level: "info", contested: CONTESTED, hasty: 0.3, strays: 1.0, callers: 1.0, throttled_seconds: None, replica_lag: None };
+        let Some(protection) = provoked else { return usual };
         match protection {
             Protection::Mask => Self { log_level: "debug", ..usual },
-            Protection::Overlap => Self { contested: true, callers: 1.5, ..usual },
+            Protection::Overlap => Self { contested: 1.0, callers: 0.7, ..usual },
             Protection::Rank => Self { hasty: 0.9, ..usual },
             Protection::Attempts => Self { strays: 5.0, ..usual },
-            Protection::Fairness => Self { callers: 2.0, throttled_seconds: Some(THROTTLED_SECONDS), ..usual },
-            Protection::Search => Self { callers: 1.5, replica_lag: Some(ReplicaLag { ms: LAG_MS, probability: None }), ..usual },
-            Protection::Tag => Self { callers: 1.5, ..usual },
+            Protection::Fairness => Self { callers: 0.9, throttled_seconds: Some(THROTTLED_SECONDS), ..usual },
+            Protection::Search => Self { callers: 0.7, replica_lag: Some(ReplicaLag { ms: LAG_MS, probability: None }), ..usual },
+            // each doubtful answer costs several requests more
+            Protection::Tag => Self { callers: 0.7, ..usual },
             _ => usual,
         }
     }
@@ -57,7 +63,7 @@ impl Provocation {
     /// Faults of Cal.com's answers that stay on.
     pub fn standing(&self) -> Vec<FaultRule> {
         let of_creates = |kind: FaultKind, chance: f64| FaultRule::by_chance(FaultOp::Create, kind, chance);
-        match self.broken {
+        match self.provoked {
             Some(Protection::Overlap) => vec![of_creates(FaultKind::Slow { ms: SLOW_CREATE_MS }, 0.7)],
             // only one that looks like the wish gets past the other looks
             Some(Protection::Tag) => vec![of_creates(FaultKind::ReplayOld { whose: Whose::SameSlot }, 0.3)],
@@ -72,7 +78,7 @@ impl Provocation {
 
     /// Faults of Cal.com's webhooks that stay on: an echo would say what the search was to find out.
     pub fn standing_webhooks(&self) -> WebhookFaults {
-        let kind = match self.broken {
+        let kind = match self.provoked {
             Some(Protection::Search) => WebhookFaultKind::Lose,
             Some(Protection::Rank) => WebhookFaultKind::Shuffle { within_ms: SHUFFLED_WITHIN_MS },
             _ => return WebhookFaults::default(),

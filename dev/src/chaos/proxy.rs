@@ -42,7 +42,7 @@ pub enum Weather {
 pub struct Proxy {
     pub address: SocketAddr,
     weather: watch::Sender<Weather>,
-    /// Connections that felt the present weather.
+    /// What the present weather did: bytes that it delayed, held back or swallowed, connections that it cut or refused.
     touched: Arc<AtomicU64>,
     stop: CancellationToken,
 }
@@ -52,6 +52,12 @@ struct Link {
     target: SocketAddr,
     weather: watch::Receiver<Weather>,
     touched: Arc<AtomicU64>,
+}
+
+impl Link {
+    fn feel(&self) {
+        self.touched.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl Proxy {
@@ -73,7 +79,7 @@ impl Proxy {
         self.weather.send_replace(weather);
     }
 
-    /// How many connections have felt the present weather.
+    /// How often the present weather did something that either side could notice: an idle link feels nothing.
     pub fn touched(&self) -> u64 {
         self.touched.load(Ordering::SeqCst)
     }
@@ -113,13 +119,13 @@ enum End {
 async fn carry(mut client: TcpStream, mut link: Link) {
     // a link that is dead before the first byte: hold the client as a network would, then go on
     while *link.weather.borrow_and_update() == Weather::Blackhole {
-        link.touched.fetch_add(1, Ordering::SeqCst);
+        link.feel();
         if link.weather.changed().await.is_err() {
             return;
         }
     }
     if *link.weather.borrow() == Weather::Reset {
-        link.touched.fetch_add(1, Ordering::SeqCst);
+        link.feel();
         let _ = client.set_zero_linger();
         return;
     }
@@ -165,15 +171,15 @@ impl Pump<'_> {
             let weather = *self.link.weather.borrow_and_update();
             if weather != felt {
                 (felt, self.carried) = (weather, 0);
-                if weather != Weather::Clear {
-                    self.link.touched.fetch_add(1, Ordering::SeqCst);
+                if weather == Weather::Reset {
+                    self.link.feel();
                 }
                 if weather == Weather::Reset || self.swallowed && weather != Weather::SwallowReplies {
                     return End::Reset;
                 }
             }
             if weather == Weather::Blackhole {
-                if self.link.weather.changed().await.is_err() {
+                if !self.hold_back().await {
                     return End::Closed;
                 }
                 continue;
@@ -197,17 +203,32 @@ impl Pump<'_> {
         }
     }
 
+    /// Until the weather changes; `false`: it never will. Bytes that want to pass meanwhile feel it.
+    async fn hold_back(&mut self) -> bool {
+        let mut weather = self.link.weather.clone();
+        tokio::select! {
+            changed = weather.changed() => return changed.is_ok(),
+            _ = self.from.readable() => self.link.feel(),
+        }
+        weather.changed().await.is_ok()
+    }
+
     /// Hands a chunk on, or does with it what the weather does.
     async fn pass(&mut self, chunk: &[u8], weather: Weather) -> Option<End> {
         match weather {
-            Weather::Latency(by) => tokio::time::sleep(by).await,
+            Weather::Latency(by) => {
+                self.link.feel();
+                tokio::time::sleep(by).await;
+            }
             Weather::SwallowReplies if self.replies => {
+                self.link.feel();
                 self.swallowed = true;
                 return None;
             }
             Weather::CutAfter(bytes) => {
                 let left = usize::try_from(bytes.saturating_sub(self.carried)).unwrap_or(usize::MAX);
                 if left < chunk.len() {
+                    self.link.feel();
                     // half a message arrives, which is what a cut in the middle looks like
                     let _ = self.to.write_all(&chunk[..left]).await;
                     return Some(End::Reset);
@@ -270,6 +291,22 @@ mod tests {
         let mut answer = [0; 5];
         tokio::time::timeout(BOUND, stream.read_exact(&mut answer)).await.unwrap().unwrap();
         assert_eq!(&answer, b"lost?");
+    }
+
+    /// Counting it would make a campaign believe in faults that nobody met.
+    #[tokio::test]
+    async fn an_idle_link_feels_no_weather_but_a_reset() {
+        let (proxy, mut stream) = pair().await;
+        for weather in [Weather::Latency(Duration::from_millis(1)), Weather::CutAfter(1), Weather::SwallowReplies, Weather::Blackhole] {
+            proxy.set(weather);
+            tokio::task::yield_now().await;
+            assert_eq!(proxy.touched(), 0, "{weather:?}");
+            proxy.set(Weather::Clear);
+            assert_eq!(ask(&mut stream, "still there").await.unwrap(), "still there");
+        }
+        proxy.set(Weather::Reset);
+        assert!(tokio::time::timeout(BOUND, stream.read_u8()).await.unwrap().is_err());
+        assert!(proxy.touched() > 0);
     }
 
     #[tokio::test]

@@ -104,7 +104,7 @@ async fn rows(database: &PgPool) -> anyhow::Result<Vec<String>> {
 }
 
 /// One plain number of a process' metrics.
-async fn metric(url: &str, name: &str) -> anyhow::Result<f64> {
+pub async fn metric(url: &str, name: &str) -> anyhow::Result<f64> {
     let text = http_client()?.get(url).send().await?.text().await?;
     let line = text.lines().find(|line| line.split(' ').next() == Some(name)).with_context(|| format!("{url} has no {name}"))?;
     Ok(line.split(' ').nth(1).unwrap_or_default().parse()?)

@@ -24,11 +24,13 @@ pub struct Record {
     pub acknowledged: Vec<Acknowledged>,
     /// Requests that were sent at all, retries counted apart.
     pub sent: u64,
+    /// Answers that were no 2xx, by status; 0 = none at all.
+    pub refused: BTreeMap<u16, u64>,
     /// What callers and visitors wanted; each booking has a slot of its own.
     pub wishes: Vec<Wish>,
     pub calcom: CalcomStandIn,
     pub retell: RetellStandIn,
-    /// How often each kind of fault struck. Every kind has an entry.
+    /// How many strikes of each kind of fault changed something that somebody could notice. Every kind has an entry.
     pub faults: BTreeMap<&'static str, u64>,
     /// Kinds that this machine cannot produce, with the reason ("needs Linux and root").
     pub skipped: BTreeMap<&'static str, String>,
@@ -47,6 +49,8 @@ pub struct Record {
     pub load_ended_at: DateTime<Utc>,
     /// Whether everything became quiet, and how long it took.
     pub quiet: Quiet,
+    /// How far each call was before the last sweeps (`auditor::calls_now`); nothing: they were not run.
+    pub calls_before_sweeps: Option<BTreeMap<String, String>>,
     /// The one protection that was off in the product's processes.
     pub broken: Option<Protection>,
     pub limits: Limits,
@@ -204,4 +208,6 @@ pub struct Audit {
     pub repaired: u64,
     /// Effects in all: modifications of appointments.
     pub effects: u64,
+    /// What was measured beside, for people: name and value.
+    pub figures: Vec<(&'static str, String)>,
 }

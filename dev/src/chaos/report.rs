@@ -1,14 +1,18 @@
 //! What a campaign found, as text for people: figures, faults by kind, invariants with their violations, the line that plays it again, the verdict.
-//! Pure. Called by the command.
+//! `goals`: what a whole campaign owes; `trials`: what was found without which protection. Pure. Called by the command.
+
+pub mod goals;
+pub mod trials;
 
 use std::fmt::Write;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use shared::protection::Protection;
 
 use super::auditor;
 use super::campaign::Outcome;
-use super::record::WishKind;
+use super::record::{Way, WishKind};
+use super::trial::Trial;
+use crate::calcom_stand_in::{By, LedgerEntry, Op};
 use crate::{CANNOT_RUN, NEGATIVE};
 
 /// Of each invariant; the count says how many there are.
@@ -53,9 +57,8 @@ pub fn verdict(outcome: &Outcome) -> Verdict {
     if !violated.is_empty() {
         return Verdict::Red(violated);
     }
-    let never = outcome.record.faults.iter().filter(|(name, times)| **times == 0 && !outcome.record.skipped.contains_key(*name));
-    let never = never.map(|(name, _)| format!("the fault {name:?} never struck"));
-    let void: Vec<String> = outcome.troubles.iter().cloned().chain(never).collect();
+    let void: Vec<String> =
+        outcome.troubles.iter().cloned().chain(auditor::unproven(&outcome.audit, outcome.orders.length)).chain(goals::missed(outcome)).collect();
     if void.is_empty() { Verdict::Green } else { Verdict::Void(void) }
 }
 
@@ -65,8 +68,9 @@ pub fn render(outcome: &Outcome, verdict: &Verdict) -> String {
     text.push_str(&faults(outcome));
     text.push_str(&processes(outcome));
     text.push_str(&invariants(outcome));
+    text.push_str(&goals::render(outcome));
     let _ = writeln!(text, "\n  again: {}", command_line(outcome));
-    let _ = writeln!(text, "{}", last_line(outcome.orders.broken, verdict));
+    let _ = writeln!(text, "{}", last_line(outcome.orders.trial, verdict));
     text
 }
 
@@ -77,19 +81,23 @@ pub fn command_line(outcome: &Outcome) -> String {
     if (orders.rate - 1.0).abs() > f64::EPSILON {
         let _ = write!(line, " --rate {}", orders.rate);
     }
-    if let Some(broken) = orders.broken {
-        let _ = write!(line, " --break {broken}");
+    if let Some(protection) = orders.trial.provoked() {
+        let _ = write!(line, " --break {protection}");
     }
     line
 }
 
-fn last_line(broken: Option<Protection>, verdict: &Verdict) -> String {
-    match (verdict, broken) {
-        (Verdict::Green, None) => "Every promise was kept.".to_owned(),
-        (Verdict::Green, Some(broken)) => format!("Nothing was violated although {broken} is off ({}): the auditor is blind to it.", broken.what()),
+fn last_line(trial: Trial, verdict: &Verdict) -> String {
+    match (verdict, trial) {
+        (Verdict::Green, Trial::Ordinary) => "Every promise was kept.".to_owned(),
+        (Verdict::Green, Trial::Control(protection)) => format!("Control of {protection}: every promise was kept, with the same load and the same faults."),
+        (Verdict::Green, Trial::Broken(broken)) => format!("Nothing was violated although {broken} is off ({}): the auditor is blind to it.", broken.what()),
         (Verdict::Void(reasons), _) => format!("No verdict: {}", reasons.join("; ")),
-        (Verdict::Red(violated), None) => format!("Violated: {}.", violated.join(", ")),
-        (Verdict::Red(violated), Some(broken)) => {
+        (Verdict::Red(violated), Trial::Ordinary) => format!("Violated: {}.", violated.join(", ")),
+        (Verdict::Red(violated), Trial::Control(protection)) => {
+            format!("Control of {protection}: violated: {}, although nothing is switched off.", violated.join(", "))
+        }
+        (Verdict::Red(violated), Trial::Broken(broken)) => {
             let expected = auditor::expected(broken).id();
             let as_expected = if violated.contains(&expected) { "as expected" } else { "NOT as expected" };
             format!("Violated: {}; without {broken} ({}) {expected} must be: {as_expected}.", violated.join(", "), broken.what())
@@ -107,35 +115,65 @@ fn table(head: &[&str]) -> Table {
 
 fn figures(outcome: &Outcome) -> String {
     let (record, audit) = (&outcome.record, &outcome.audit);
-    let wishes = |kind: WishKind| record.wishes.iter().filter(|wish| wish.kind == kind && wish.acknowledged).count();
-    let made = record.calcom.ledger().iter().filter(|entry| entry.op == crate::calcom_stand_in::Op::Create).count();
+    let wishes = |by_phone: bool| {
+        let of = |kind: WishKind| {
+            let acknowledged = record.wishes.iter().filter(|wish| wish.kind == kind && wish.acknowledged);
+            acknowledged.filter(|wish| matches!(wish.way, Way::Phone { .. }) == by_phone).count()
+        };
+        format!("{} bookings, {} moves, {} cancellations", of(WishKind::Book), of(WishKind::Move), of(WishKind::Cancel))
+    };
+    let made = Made::of(&record.calcom.ledger());
     let refused: Vec<String> =
-        outcome.refused.iter().map(|(status, times)| format!("{times} × {}", if *status == 0 { "none".into() } else { status.to_string() })).collect();
+        record.refused.iter().map(|(status, times)| format!("{times} × {}", if *status == 0 { "none".into() } else { status.to_string() })).collect();
     let seconds = (record.load_ended_at - record.began_at).num_seconds();
     let mut table = table(&["", ""]);
     let rows = [
         ("sent", record.sent.to_string()),
         ("acknowledged (2xx)", record.acknowledged.len().to_string()),
         ("other answers", if refused.is_empty() { "none".to_owned() } else { refused.join(", ") }),
-        ("wishes acknowledged", format!("{} bookings, {} moves, {} cancellations", wishes(WishKind::Book), wishes(WishKind::Move), wishes(WishKind::Cancel))),
-        ("bookings made in Cal.com", made.to_string()),
+        ("callers' wishes, acknowledged", wishes(true)),
+        ("visitors' wishes", wishes(false)),
+        ("bookings made by phone, through us", made.ours.to_string()),
+        ("bookings made by visitors", made.theirs.to_string()),
         ("effects (modifications)", audit.effects.to_string()),
         ("repaired by sweeps", audit.repaired.to_string()),
         ("kills", record.kills.to_string()),
         ("load", format!("{seconds} s")),
         ("quiet", format!("after {:.0} s{}", record.quiet.after.as_secs_f64(), if record.quiet.reached { "" } else { ", not reached" })),
     ];
-    for (name, value) in rows {
+    let measured = audit.figures.iter().map(|(name, value)| (*name, value.clone()));
+    for (name, value) in rows.into_iter().chain(measured) {
         table.add_row([name.to_owned(), value]);
     }
     format!("\n{table}\n")
 }
 
+/// Bookings that came into being in Cal.com, by its own ledger.
+struct Made {
+    /// With our key: a caller's.
+    ours: u64,
+    /// On the web page.
+    theirs: u64,
+}
+
+impl Made {
+    fn of(ledger: &[LedgerEntry]) -> Self {
+        let count = |ours: bool| ledger.iter().filter(|entry| entry.op == Op::Create && (entry.by == By::Api) == ours).count() as u64;
+        Self { ours: count(true), theirs: count(false) }
+    }
+}
+
+/// Armed: strikes that were made. Hit: those that changed something that somebody could notice. Felt: how many requests or webhooks did.
 fn faults(outcome: &Outcome) -> String {
-    let mut table = table(&["fault", "times"]);
-    for (name, times) in &outcome.record.faults {
-        let times = outcome.record.skipped.get(name).map_or_else(|| times.to_string(), |reason| format!("skipped: {reason}"));
-        table.add_row([(*name).to_owned(), times]);
+    let mut table = table(&["fault", "armed", "hit", "felt by"]);
+    for (name, strikes) in &outcome.strikes {
+        match outcome.record.skipped.get(name) {
+            Some(reason) => table.add_row([(*name).to_owned(), "skipped".to_owned(), reason.clone()]),
+            None => {
+                let felt = strikes.felt.map_or_else(String::new, |felt| felt.to_string());
+                table.add_row([(*name).to_owned(), strikes.armed.to_string(), strikes.hit.to_string(), felt])
+            }
+        };
     }
     format!("\n{table}\n")
 }
@@ -170,17 +208,20 @@ fn invariants(outcome: &Outcome) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shared::protection::Protection;
+
     use super::*;
 
     #[test]
     fn the_last_line_says_whether_a_break_was_found_out() {
         let red = Verdict::Red(vec!["I2", "I9"]);
-        let broken = Some(Protection::Inbox);
+        let (broken, control) = (Trial::Broken(Protection::Inbox), Trial::Control(Protection::Inbox));
         assert!(last_line(broken, &red).contains("I2 must be: as expected"));
         assert!(last_line(broken, &Verdict::Red(vec!["I9"])).contains("NOT as expected"));
         assert!(last_line(broken, &Verdict::Green).contains("blind"));
-        assert_eq!(last_line(None, &Verdict::Green), "Every promise was kept.");
-        assert_eq!(last_line(None, &red), "Violated: I2, I9.");
+        assert!(last_line(control, &red).contains("violated: I2, I9") && last_line(control, &Verdict::Green).contains("kept"));
+        assert_eq!(last_line(Trial::Ordinary, &Verdict::Green), "Every promise was kept.");
+        assert_eq!(last_line(Trial::Ordinary, &red), "Violated: I2, I9.");
         assert!(red.names("I2") && !red.names("I1") && !Verdict::Green.names("I2"));
     }
 

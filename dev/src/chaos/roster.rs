@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
-use shared::protection::{self, Protection};
+use shared::protection;
 
 use super::fleet::MemberSpec;
 use super::provocation::Provocation;
+use super::trial::Trial;
 use crate::servers::{ChildSpec, free_port};
 
 /// A request of ours that Cal.com hangs on ends after this.
@@ -27,14 +28,14 @@ const DRAIN_CALCOM_SYNC: Duration = Duration::from_secs(35);
 const DRAIN_INGRESS: Duration = Duration::from_secs(8);
 
 /// The variables that all of them have.
-pub fn common(master_keys: &SecretString, tiers_divisor: u32, broken: Option<Protection>) -> BTreeMap<String, String> {
+pub fn common(master_keys: &SecretString, tiers_divisor: u32, trial: Trial) -> BTreeMap<String, String> {
     let mut common = BTreeMap::from([
         ("MASTER_KEYS".to_owned(), master_keys.expose_secret().to_owned()),
         ("LOG_FORMAT".to_owned(), "json".to_owned()),
-        ("LOG_LEVEL".to_owned(), Provocation::of(broken).log_level.to_owned()),
+        ("LOG_LEVEL".to_owned(), Provocation::of(trial).log_level.to_owned()),
         ("DELAY_TIERS_DIVISOR".to_owned(), tiers_divisor.to_string()),
     ]);
-    if let Some(broken) = broken.filter(|broken| !broken.is_in_database()) {
+    if let Some(broken) = trial.broken().filter(|broken| !broken.is_in_database()) {
         common.insert(protection::VARIABLE.to_owned(), broken.name().to_owned());
     }
     common

@@ -115,13 +115,16 @@ impl Call {
 
     /// call_started.
     pub async fn start(&mut self) -> Answer {
-        {
-            let now_ms = self.inner.config.clock.now_ms();
-            let mut call = self.object();
-            call.call_status = "ongoing";
-            call.start_timestamp = Some(now_ms);
-        }
+        self.begin();
         self.event("call_started").await
+    }
+
+    /// As `start`, `end_because` and `analyze`, these three move the call on, but send nothing: for events that are sent in another order than they happened.
+    pub fn begin(&mut self) {
+        let now_ms = self.inner.config.clock.now_ms();
+        let mut call = self.object();
+        call.call_status = "ongoing";
+        call.start_timestamp = Some(now_ms);
     }
 
     /// `role` is `agent` or `user`. Sends nothing.
@@ -189,6 +192,12 @@ impl Call {
 
     /// call_analyzed with a summary and the customer's own analysis fields.
     pub async fn analyze(&mut self, summary: &str, custom: Value) -> Answer {
+        self.conclude(summary, custom);
+        self.event("call_analyzed").await
+    }
+
+    /// See `begin`.
+    pub fn conclude(&mut self, summary: &str, custom: Value) {
         self.object().call_analysis = Some(CallAnalysis {
             call_summary: summary.to_owned(),
             in_voicemail: false,
@@ -196,7 +205,6 @@ impl Call {
             call_successful: true,
             custom_analysis_data: serde_json::from_value(custom).unwrap_or_default(),
         });
-        self.event("call_analyzed").await
     }
 
     /// Sends the call as it is under any event name.
@@ -215,7 +223,8 @@ impl Call {
         self.inner.send_webhook(&self.target, &self.label(event, None), body).await
     }
 
-    fn close(&mut self, disconnection_reason: &str) {
+    /// See `begin`.
+    pub fn close(&mut self, disconnection_reason: &str) {
         let now_ms = self.inner.config.clock.now_ms();
         let mut call = self.object();
         call.call_status = "ended";

@@ -15,6 +15,8 @@ use crate::calcom_stand_in::Fate;
 
 /// Load runs send a lot; beyond this the oldest entries are forgotten.
 const LISTED_MAX: usize = 200_000;
+/// More webhooks than are sent while one is held back.
+const WEBHOOKS_LOOKED_THROUGH: usize = 5_000;
 /// More than any function answer that a model gets to see (15,000 characters) would need.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
@@ -72,6 +74,17 @@ pub struct WebhookEntry {
     pub fate: Fate,
     /// Whether the receiver said 2xx; false also for what was lost.
     pub acknowledged: bool,
+    /// Place in the order of causes; of one call, the receiver ought to see them in it.
+    #[serde(default)]
+    pub caused_seq: u64,
+}
+
+/// One webhook on its way.
+struct Passage {
+    fate: Fate,
+    caused_seq: u64,
+    /// The receiver had a later one of the same call before this was sent.
+    overtaken: bool,
 }
 
 /// What a delivery is called in the ledger.
@@ -85,25 +98,31 @@ pub struct Label {
 impl Inner {
     /// Webhooks take their faults, and up to three retries. Of several sendings the answer is that of the one which is awaited.
     pub async fn send_webhook(self: &Arc<Self>, target: &Target, label: &Label, body: &[u8]) -> Answer {
-        let course = self.memory().webhook_dice.course(&label.kind, self.config.clock.now());
+        let (caused_seq, course) = {
+            let mut memory = self.memory();
+            memory.webhooks_caused += 1;
+            (memory.webhooks_caused, memory.webhook_dice.course(&label.kind, self.config.clock.now()))
+        };
         let nothing = Answer { status: 0, body: Value::Null, latency: Duration::ZERO, attempts: 0 };
         if course.sendings.is_empty() {
-            self.note_webhook(label, Fate::Lost, false);
+            self.note_webhook(label, &Passage { fate: Fate::Lost, caused_seq, overtaken: false }, false);
             return nothing;
         }
         let mut answer = nothing;
         for sending in course.sendings {
             let Some(after) = sending.after else {
+                let passage = self.passage(label, sending.fate, caused_seq);
                 answer = self.send_inbound(target, label, body).await;
-                self.note_webhook(label, sending.fate, answer.is_success());
+                self.note_webhook(label, &passage, answer.is_success());
                 continue;
             };
             let (inner, target, label, body) = (Arc::clone(self), target.clone(), label.clone(), body.to_vec());
             self.webhooks_under_way.fetch_add(1, Ordering::SeqCst);
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
+                let passage = inner.passage(&label, sending.fate, caused_seq);
                 let answer = inner.send_inbound(&target, &label, &body).await;
-                inner.note_webhook(&label, sending.fate, answer.is_success());
+                inner.note_webhook(&label, &passage, answer.is_success());
                 inner.webhooks_under_way.fetch_sub(1, Ordering::SeqCst);
             });
         }
@@ -164,10 +183,27 @@ impl Inner {
         Answer { status: status.unwrap_or(0), body: answer, latency, attempts: attempt }
     }
 
-    fn note_webhook(&self, label: &Label, fate: Fate, acknowledged: bool) {
-        let entry = WebhookEntry { at: self.config.clock.now(), call_id: label.call_id.clone(), event: label.kind.clone(), fate, acknowledged };
+    fn passage(&self, label: &Label, fate: Fate, caused_seq: u64) -> Passage {
+        let memory = self.memory();
+        let mut latest = memory.webhooks.iter().rev().take(WEBHOOKS_LOOKED_THROUGH);
+        let overtaken = latest.any(|webhook| webhook.acknowledged && webhook.call_id == label.call_id && webhook.caused_seq > caused_seq);
+        Passage { fate, caused_seq, overtaken }
+    }
+
+    fn note_webhook(&self, label: &Label, passage: &Passage, acknowledged: bool) {
+        let Passage { fate, caused_seq, overtaken } = *passage;
+        let entry = WebhookEntry { at: self.config.clock.now(), call_id: label.call_id.clone(), event: label.kind.clone(), fate, acknowledged, caused_seq };
         let mut memory = self.memory();
         *memory.fates.entry(fate).or_default() += 1;
+        let felt = match fate {
+            Fate::Sent => false,
+            Fate::Lost => true,
+            Fate::Doubled | Fate::Late => acknowledged,
+            Fate::Shuffled => acknowledged && overtaken,
+        };
+        if felt {
+            *memory.felt.entry(fate).or_default() += 1;
+        }
         if memory.webhooks.len() >= LISTED_MAX {
             memory.webhooks.drain(..LISTED_MAX / 10);
         }

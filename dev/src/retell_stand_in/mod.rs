@@ -106,9 +106,14 @@ struct Memory {
     webhooks: Vec<WebhookEntry>,
     /// Webhooks by their fate; never forgotten.
     fates: BTreeMap<Fate, u64>,
+    /// Those of them whose receiver could see the fault.
+    felt: BTreeMap<Fate, u64>,
+    webhooks_caused: u64,
     requests: Vec<RestEntry>,
     /// The next requests of the REST part fail so; an empty list: none does.
     rest_faults: std::collections::VecDeque<RestFault>,
+    /// Requests about these calls are always answered so.
+    broken_calls: HashMap<String, u16>,
     live_updates: Vec<LiveUpdate>,
     seq: u64,
 }
@@ -186,8 +191,11 @@ impl RetellStandIn {
             webhook_dice: WebhookDice::new(0),
             webhooks: Vec::new(),
             fates: BTreeMap::new(),
+            felt: BTreeMap::new(),
+            webhooks_caused: 0,
             requests: Vec::new(),
             rest_faults: std::collections::VecDeque::new(),
+            broken_calls: HashMap::new(),
             live_updates: Vec::new(),
             seq: 0,
         };
@@ -247,14 +255,34 @@ impl RetellStandIn {
         self.inner.memory().fates.clone()
     }
 
+    /// Webhooks by the fault that their receiver could see: missed, got twice, late, or after a later one of the same call.
+    pub fn webhooks_felt(&self) -> BTreeMap<Fate, u64> {
+        self.inner.memory().felt.clone()
+    }
+
     /// The next requests of the REST part fail, one after the other.
     pub fn fail_requests(&self, faults: impl IntoIterator<Item = RestFault>) {
         self.inner.memory().rest_faults.extend(faults);
     }
 
+    /// Every request about that call fails with this status, until it is mended (`None`).
+    pub fn break_call(&self, call_id: &str, status: Option<u16>) {
+        let broken = &mut self.inner.memory().broken_calls;
+        match status {
+            Some(status) => drop(broken.insert(call_id.to_owned(), status)),
+            None => drop(broken.remove(call_id)),
+        }
+    }
+
     /// Requests of the REST part.
     pub fn requests(&self) -> Vec<RestEntry> {
         self.inner.memory().requests.clone()
+    }
+
+    /// Every call that is still known, as it is now.
+    pub fn calls(&self) -> Vec<CallObject> {
+        let calls: Vec<_> = self.inner.memory().calls.values().cloned().collect();
+        calls.iter().map(|call| call.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 
     /// As Retell's retention or its delete-call do: unknown from now on.

@@ -159,7 +159,8 @@ fn refused(inner: &Inner, headers: &HeaderMap, operation: &str, call_id: Option<
     }
     let at = inner.config.clock.now();
     let mut memory = inner.memory();
-    let fault = memory.rest_faults.pop_front();
+    let broken = call_id.and_then(|id| memory.broken_calls.get(id)).map(|status| RestFault { status: *status, retry_after_seconds: None });
+    let fault = memory.rest_faults.pop_front().or(broken);
     if memory.requests.len() >= LISTED_MAX {
         memory.requests.drain(..LISTED_MAX / 10);
     }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod faults;
+mod felt;
 mod listing;
 mod replica;
 mod seats;

@@ -8,12 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::super::record::Record;
 use super::evidence::Evidence;
 use super::findings::{Findings, Judged};
-use crate::calcom_stand_in::{FaultKind, RequestEntry};
-
-/// A 429 is known everywhere within a second (architecture section 8, 6); another for the way, which a proxy may make long.
-const HEARD_WITHIN: TimeDelta = TimeDelta::seconds(2);
-/// Requests that were under way when the 429 came: the in-flight cap of a credential.
-const UNDER_WAY_MAX: usize = 4;
+use super::obedience;
+use crate::calcom_stand_in::RequestEntry;
 
 pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
     let mut findings = Findings::default();
@@ -25,8 +21,8 @@ pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
     for (key, requests) in by_key {
         window(record, key, &requests, &mut findings);
         refusals(key, &requests, &mut findings);
-        obedience(key, &requests, &mut findings);
     }
+    obedience::judge(evidence, &mut findings);
     for spool in &record.spools {
         findings.expect(spool.bytes_max <= spool.quota_bytes, || {
             format!("the spool {} held {} bytes, its quota is {}", spool.folder.display(), spool.bytes_max, spool.quota_bytes)
@@ -82,18 +78,6 @@ fn fullest(instants: impl Iterator<Item = DateTime<Utc>>, length: TimeDelta) -> 
 fn refusals(key: &str, requests: &[&RequestEntry], findings: &mut Findings) {
     let refused = requests.iter().filter(|request| request.status == 429 && request.fault.is_none()).count();
     findings.expect(refused == 0, || format!("{key} was refused {refused} times for asking too often"));
-}
-
-/// After a 429 the credential rests for the announced seconds.
-fn obedience(key: &str, requests: &[&RequestEntry], findings: &mut Findings) {
-    let throttled = requests.iter().filter_map(|request| match request.fault {
-        Some(FaultKind::Throttle429 { reset_seconds }) => Some((request.at + HEARD_WITHIN, request.at + TimeDelta::seconds(reset_seconds))),
-        _ => None,
-    });
-    for (from, until) in throttled {
-        let disobeyed = requests.iter().filter(|request| from < request.at && request.at < until).count();
-        findings.expect(disobeyed <= UNDER_WAY_MAX, || format!("{key} was told to wait until {until} and made {disobeyed} requests meanwhile"));
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! I5: whatever came lost, doubled, late or out of order, our rows end as the ledger tells it in its true order: state and chain of each uid, the appointment's
-//! projection, every row of history and no other. The same for calls: a call is as far as the furthest event that we took of it.
+//! projection, every row of history and no other. The same for calls: a call is as far as the furthest event that we took of it, and as Retell's list has it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,6 +7,7 @@ use anyhow::Context;
 use uuid::Uuid;
 
 use super::super::record::Record;
+use super::calls;
 use super::evidence::Evidence;
 use super::findings::{Findings, Judged};
 use super::lives::{Change, Life};
@@ -41,7 +42,8 @@ pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
         projection(evidence, life, &uids, &appointments, &mut findings);
         changes(evidence, life, &history, &mut findings);
     }
-    calls(record, &mut findings).await?;
+    calls_behind(record, &mut findings).await?;
+    calls::same_as_retells(record, evidence, &mut findings);
     Ok(findings)
 }
 
@@ -118,17 +120,13 @@ fn times_fit(change: &Change, row: &ModificationRow) -> bool {
     change.previous.is_none_or(|previous| row.previous_starts_at == Some(previous)) && change.new.is_none_or(|new| row.new_starts_at == Some(new))
 }
 
-async fn calls(record: &Record, findings: &mut Findings) -> anyhow::Result<()> {
+async fn calls_behind(record: &Record, findings: &mut Findings) -> anyhow::Result<()> {
     let furthest: Vec<(String, i32, Option<String>)> =
         sqlx::query_as(CALLS_BEHIND).fetch_all(&record.database).await.context("comparing calls with their events")?;
     for (call, stage, status) in furthest {
-        let reached = match status.as_deref() {
-            Some("analyzed") => 3,
-            Some("ended") => 2,
-            Some("ongoing") => 1,
-            _ => 0,
-        };
-        findings.expect(reached >= stage, || format!("the call {call} is {status:?}, although an event of stage {stage} took effect"));
+        findings.expect(i32::from(calls::stage_of(status.as_deref())) >= stage, || {
+            format!("the call {call} is {status:?}, although an event of stage {stage} took effect")
+        });
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::super::record::{Company, ProcessRecord, Record};
 use super::lives::{Life, Lives};
 use super::needles::Needles;
-use super::rows::{AppointmentRow, IntentRow, Rows, UidRow};
+use super::rows::{AppointmentRow, FunctionRow, IntentRow, Rows, UidRow};
+use super::witness::{self, BlockRow, SessionRow};
 use crate::calcom_stand_in::{DeliveryEntry, RequestEntry};
 
 /// A process that does not answer within this at rest does not live.
@@ -28,13 +29,21 @@ pub struct Evidence {
     pub requests: Vec<RequestEntry>,
     /// Uids of which a webhook was lost or refused.
     undelivered: HashSet<String>,
+    /// What an acknowledged webhook told: trigger and uid.
+    delivered: HashSet<(String, String)>,
+    /// Messages that lie before a human.
+    pub parked: HashSet<String>,
+    intent_of_id: HashMap<Uuid, usize>,
+    /// As the auditor's triggers saw them.
+    pub sessions: Vec<SessionRow>,
+    pub blocks: Vec<BlockRow>,
     pub rows: Rows,
     pub needles: Needles,
     pub metrics: Vec<Metrics>,
     companies: HashMap<Uuid, Company>,
     company_of_event_type: HashMap<i64, Uuid>,
-    /// Event types whose bookings one person alone takes: that person.
-    host_of_event_type: HashMap<i64, i64>,
+    /// Event types whose bookings one person alone takes: that person, and how long.
+    host_of_event_type: HashMap<i64, (i64, i64)>,
     key_of_credential: HashMap<Uuid, String>,
 }
 
@@ -42,18 +51,25 @@ impl Evidence {
     pub async fn gather(record: &Record) -> anyhow::Result<Self> {
         let ledger = record.calcom.ledger();
         let types = || record.companies.iter().flat_map(|company| company.event_types.iter().map(move |event_type| (company, event_type)));
+        let deliveries = record.calcom.deliveries();
+        let rows = Rows::read(&record.database).await.context("reading the tables about bookings, wishes and calls")?;
         Ok(Self {
             lives: Lives::told(&ledger),
             needles: Needles::of(record, ledger.iter().map(|entry| entry.uid.as_str())),
             metrics: metrics(&record.processes).await,
             requests: record.calcom.requests(),
-            undelivered: undelivered(&record.calcom.deliveries()),
-            rows: Rows::read(&record.database).await.context("reading the tables about bookings")?,
+            undelivered: undelivered(&deliveries),
+            delivered: delivered(&deliveries),
+            parked: parked(&record.database).await.context("reading what lies before a human")?,
+            sessions: witness::sessions(&record.database).await.context("reading what the witness saw of sessions")?,
+            blocks: witness::blocks(&record.database).await.context("reading what the witness saw of blocks")?,
+            intent_of_id: rows.intents.iter().enumerate().map(|(index, intent)| (intent.id, index)).collect(),
+            rows,
             companies: record.companies.iter().map(|company| (company.id, company.clone())).collect(),
             company_of_event_type: types().map(|(company, event_type)| (event_type.id, company.id)).collect(),
             host_of_event_type: types()
                 .filter(|(_, event_type)| event_type.hosts.len() == 1)
-                .filter_map(|(_, event_type)| Some((event_type.id, *event_type.hosts.first()?)))
+                .filter_map(|(_, event_type)| Some((event_type.id, (*event_type.hosts.first()?, event_type.minutes))))
                 .collect(),
             key_of_credential: record.companies.iter().map(|company| (company.credential_id, company.api_key_name.clone())).collect(),
         })
@@ -68,7 +84,8 @@ impl Evidence {
         self.company_of_event_type.get(&event_type_id).copied()
     }
 
-    pub fn host_of(&self, event_type_id: i64) -> Option<i64> {
+    /// The one person who takes that event type, and the minutes that it takes.
+    pub fn host_of(&self, event_type_id: i64) -> Option<(i64, i64)> {
         self.host_of_event_type.get(&event_type_id).copied()
     }
 
@@ -79,6 +96,27 @@ impl Evidence {
     /// Whether every webhook about that uid reached ingress.
     pub fn was_told(&self, uid: &str) -> bool {
         !self.undelivered.contains(uid)
+    }
+
+    /// Whether a webhook with one of these triggers about that uid was acknowledged.
+    pub fn heard_of(&self, uid: &str, triggers: &[&str]) -> bool {
+        triggers.iter().any(|trigger| self.delivered.contains(&((*trigger).to_owned(), uid.to_owned())))
+    }
+
+    pub fn intent(&self, id: Uuid) -> Option<&IntentRow> {
+        self.intent_of_id.get(&id).map(|index| &self.rows.intents[*index])
+    }
+
+    /// The booking that an intent made or moved.
+    pub fn intents_life(&self, intent: &IntentRow) -> Option<&Life> {
+        let token = intent.token.to_string();
+        let by_uid = || intent.uid.as_deref().and_then(|uid| self.lives.of(uid));
+        if intent.op == "create" { self.lives.of_token(&token).next().or_else(by_uid) } else { by_uid() }
+    }
+
+    /// Wishes that were uttered through functions, by their message.
+    pub fn functions(&self) -> HashMap<&str, &FunctionRow> {
+        self.rows.functions.iter().map(|row| (row.message_id.as_str(), row)).collect()
     }
 
     /// Lives that our rows must know.
@@ -107,6 +145,16 @@ impl Evidence {
 fn undelivered(deliveries: &[DeliveryEntry]) -> HashSet<String> {
     let missed = deliveries.iter().filter(|delivery| !delivery.status.is_some_and(|status| (200..300).contains(&status)));
     missed.filter_map(|delivery| delivery.uid.clone()).collect()
+}
+
+fn delivered(deliveries: &[DeliveryEntry]) -> HashSet<(String, String)> {
+    let arrived = deliveries.iter().filter(|delivery| delivery.status.is_some_and(|status| (200..300).contains(&status)));
+    arrived.filter_map(|delivery| Some((delivery.trigger.clone(), delivery.uid.clone()?))).collect()
+}
+
+async fn parked(database: &sqlx::PgPool) -> sqlx::Result<HashSet<String>> {
+    let ids: Vec<String> = sqlx::query_scalar("SELECT DISTINCT message_id FROM dead_letters WHERE message_id IS NOT NULL").fetch_all(database).await?;
+    Ok(ids.into_iter().collect())
 }
 
 async fn metrics(processes: &[ProcessRecord]) -> Vec<Metrics> {

@@ -71,6 +71,7 @@ impl Life {
 pub struct Lives {
     pub all: Vec<Life>,
     by_uid: HashMap<String, usize>,
+    tokens: HashMap<String, Vec<usize>>,
 }
 
 impl Lives {
@@ -103,6 +104,11 @@ impl Lives {
         found
     }
 
+    /// The bookings that carry that token.
+    pub fn of_token(&self, token: &str) -> impl Iterator<Item = &Life> + use<'_> {
+        self.tokens.get(token).into_iter().flatten().map(|index| &self.all[*index])
+    }
+
     /// A second booking of one wish that we ended ourselves: no effect is left of it, and no row is owed (architecture section 8, 3).
     pub fn undone_doubles(&self) -> HashSet<&str> {
         let doubles = self.by_token().into_values().filter(|lives| lives.len() > 1).flatten();
@@ -118,8 +124,12 @@ impl Lives {
             // another seat of a booking that is there
             Op::Create if self.by_uid.contains_key(&entry.uid) => {}
             Op::Create => {
+                let stay = stay(entry);
                 self.by_uid.insert(entry.uid.clone(), self.all.len());
-                self.all.push(Life { stays: vec![stay(entry)], changes: vec![change("booked", None, Some(entry.start))] });
+                if let Some(token) = &stay.token {
+                    self.tokens.entry(token.clone()).or_default().push(self.all.len());
+                }
+                self.all.push(Life { stays: vec![stay], changes: vec![change("booked", None, Some(entry.start))] });
             }
             Op::Reschedule => {
                 let Some(from) = entry.from_uid.as_deref() else { return };
@@ -227,5 +237,6 @@ mod tests {
         ]));
         assert_eq!(lives.undone_doubles(), HashSet::from(["second"]));
         assert_eq!(lives.by_token()["t"].len(), 3);
+        assert_eq!((lives.of_token("t").count(), lives.of_token("u").count(), lives.of_token("v").count()), (3, 1, 0));
     }
 }

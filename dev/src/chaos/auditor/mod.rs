@@ -2,11 +2,13 @@
 //! read: the stand-ins' ledgers, Postgres as superuser, the broker's depths, spool folders, metrics and logs. It shares no code with what it judges and
 //! never asks the product how it did.
 //!
-//! One file per invariant; `evidence` gathers, `lives` is the independent model of what the ledger says. Called by the campaign, which prints the result.
+//! One file per invariant; `evidence` gathers, `lives` is the independent model of what the ledger says, `witness` the auditor's own triggers. `wishes`, `calls`,
+//! `obedience` and `spools` are looks that serve one invariant or two. Called by the campaign, which prints the result.
 
 mod audit_columns;
 mod bounds;
 mod breaks;
+mod calls;
 mod convergence;
 mod evidence;
 mod fairness;
@@ -17,15 +19,23 @@ mod needles;
 mod no_double;
 mod no_loss;
 mod no_orphan;
+mod obedience;
 mod overlap;
 mod privacy;
 mod rows;
+mod spools;
 mod tenancy;
+mod wishes;
+mod witness;
+
+use std::time::Duration;
 
 use super::record::{Audit, InvariantResult, Record};
 pub use breaks::{expected, needs};
+pub use calls::calls_now;
 use evidence::Evidence;
 use findings::{Findings, Judged};
+pub use witness::WITNESS;
 
 /// What must hold, whatever happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +67,17 @@ impl Invariant {
         Self::Privacy,
         Self::Fairness,
     ];
+
+    /// From this length on a campaign must have something to look at. What needs a rare meeting (two callers for one slot, twenty callers while somebody else
+    /// rests) is excused in a shorter one.
+    #[must_use]
+    pub const fn tried_from(self) -> Duration {
+        match self {
+            Self::NoOverlap => Duration::from_secs(120),
+            Self::Fairness => Duration::from_secs(300),
+            _ => Duration::ZERO,
+        }
+    }
 
     /// As faults.md names it.
     #[must_use]
@@ -101,9 +122,9 @@ pub async fn audit(record: &Record) -> Audit {
         Err(error) => return unseen(&error),
     };
     let judged: [(Invariant, Judged); 11] = [
-        (Invariant::NoLoss, no_loss::judge(record).await),
+        (Invariant::NoLoss, no_loss::judge(record, &evidence).await),
         (Invariant::NoDoubleEffect, no_double::judge(record, &evidence).await),
-        (Invariant::NoOrphan, Ok(no_orphan::judge(&evidence))),
+        (Invariant::NoOrphan, Ok(no_orphan::judge(record, &evidence))),
         (Invariant::AuditComplete, audit_columns::judge(record, &evidence).await),
         (Invariant::Convergence, convergence::judge(record, &evidence).await),
         (Invariant::NoOverlap, overlap::judge(record, &evidence).await),
@@ -117,7 +138,28 @@ pub async fn audit(record: &Record) -> Audit {
         rows: judged.into_iter().map(|(invariant, judged)| row(invariant, judged)).collect(),
         repaired: evidence.rows.modifications.iter().filter(|row| row.source == "reconciled").count() as u64,
         effects: evidence.rows.modifications.len() as u64,
+        figures: figures(record, &evidence),
     }
+}
+
+/// What no invariant is about, or what stands behind one.
+fn figures(record: &Record, evidence: &Evidence) -> Vec<(&'static str, String)> {
+    let obeyed = obedience::measure(evidence);
+    vec![
+        ("wishes failed", wishes::failed_share(record, evidence).words()),
+        ("contested pairs compared", overlap::pairs(record, evidence).to_string()),
+        ("calls compared with Retell's list", record.retell.calls().len().to_string()),
+        ("blocks of Cal.com heard", format!("{} of {} announced, {} s in all", obeyed.heard, obeyed.announced, obeyed.seconds)),
+        ("requests in a block", format!("{} while it became known, {} later", obeyed.under_way, obeyed.later())),
+    ]
+}
+
+/// Promises that a campaign of that length had to try, and did not: they are not kept, they are not proven.
+#[must_use]
+pub fn unproven(audit: &Audit, length: Duration) -> Vec<String> {
+    let untried = Invariant::ALL.into_iter().filter(|invariant| length >= invariant.tried_from());
+    let rows = untried.filter_map(|invariant| audit.rows.iter().find(|row| row.id == invariant.id() && row.checked == 0));
+    rows.map(|row| format!("{} {} looked at nothing", row.id, row.name)).collect()
 }
 
 fn row(invariant: Invariant, judged: Judged) -> InvariantResult {
@@ -127,5 +169,10 @@ fn row(invariant: Invariant, judged: Judged) -> InvariantResult {
 
 fn unseen(error: &anyhow::Error) -> Audit {
     let why = format!("could not be checked: the evidence could not be gathered: {error:#}");
-    Audit { rows: Invariant::ALL.into_iter().map(|invariant| row(invariant, Ok(Findings::of(why.clone())))).collect(), repaired: 0, effects: 0 }
+    Audit {
+        rows: Invariant::ALL.into_iter().map(|invariant| row(invariant, Ok(Findings::of(why.clone())))).collect(),
+        repaired: 0,
+        effects: 0,
+        figures: Vec::new(),
+    }
 }

@@ -1,13 +1,26 @@
-//! I1: every event that was acknowledged was handled, or lies where a human finds it.
+//! I1: every event that was acknowledged was handled, or lies where a human finds it; no sweep had to make up for one; every wish has its end; nothing valid was refused.
 
 use std::collections::HashSet;
 
 use anyhow::Context;
 
 use super::super::record::Record;
+use super::evidence::Evidence;
 use super::findings::{Findings, Judged};
+use super::{calls, wishes};
 
-pub async fn judge(record: &Record) -> Judged {
+/// What ingress may say to a valid event beside 2xx: not now. 0 is no answer: nothing was promised, and the sender knows.
+const NOT_NOW: [u16; 3] = [0, 429, 503];
+
+/// Which webhooks tell that something happened to a uid.
+const TOLD_BY: [(&str, &[&str]); 4] = [
+    ("booked", &["BOOKING_CREATED", "BOOKING_REQUESTED"]),
+    ("rescheduled", &["BOOKING_RESCHEDULED"]),
+    ("cancelled", &["BOOKING_CANCELLED"]),
+    ("rejected", &["BOOKING_REJECTED"]),
+];
+
+pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
     let mut findings = Findings::default();
     let ids: HashSet<&str> = record.acknowledged.iter().map(|event| event.message_id.as_str()).collect();
     findings.looked_at(ids.len());
@@ -36,5 +49,23 @@ pub async fn judge(record: &Record) -> Judged {
     .await
     .context("looking for claims without an effect")?;
     findings.violated_by(claimed_only.into_iter().map(|id| format!("the inbox has {id}, but no attempt says that it was done")));
+    for (status, times) in record.refused.iter().filter(|(status, _)| !NOT_NOW.contains(status)) {
+        findings.violated(format!("{times} valid events were answered {status}"));
+    }
+    covered_up(evidence, &mut findings);
+    calls::told_before_sweeps(record, &mut findings);
+    wishes::kept(record, evidence, &mut findings);
+    wishes::few_failed(record, evidence, &mut findings);
     Ok(findings)
+}
+
+/// What a sweep found although its webhook was acknowledged: the event's effect was lost. (A webhook that comes after the sweep prevails over it, so that the
+/// row's source says who told, whatever came first.)
+fn covered_up(evidence: &Evidence, findings: &mut Findings) {
+    for row in evidence.rows.modifications.iter().filter(|row| row.source == "reconciled") {
+        let (Some(uid), Some((_, triggers))) = (&row.calcom_uid, TOLD_BY.iter().find(|(kind, _)| *kind == row.kind)) else { continue };
+        findings.expect(!evidence.heard_of(uid, triggers), || {
+            format!("that {uid} was {} was told by an acknowledged webhook, and only a sweep took it in", row.kind)
+        });
+    }
 }

@@ -1,15 +1,17 @@
 //! I3: Cal.com and we know the same bookings: none there that we do not have (orphan), none here that is not there (ghost), at the same times and with the
-//! same status, and none of ours is somebody else's (incidents 2, 7, 10).
+//! same status, none of ours is somebody else's (incidents 2, 7, 10), and who was told "booked" is.
 
 use std::collections::HashMap;
 
+use super::super::record::Record;
 use super::evidence::Evidence;
 use super::findings::Findings;
 use super::lives::Life;
 use super::rows::{AppointmentRow, UidRow};
+use super::wishes;
 use crate::calcom_stand_in::Status;
 
-pub fn judge(evidence: &Evidence) -> Findings {
+pub fn judge(record: &Record, evidence: &Evidence) -> Findings {
     let mut findings = Findings::default();
     let uids = evidence.uid_rows();
     let appointments = evidence.appointments();
@@ -19,6 +21,7 @@ pub fn judge(evidence: &Evidence) -> Findings {
     }
     ghosts(evidence, &mut findings);
     ours(evidence, &uids, &mut findings);
+    wishes::told_the_truth(record, evidence, &mut findings);
     findings
 }
 

@@ -6,6 +6,7 @@ use sqlx::AssertSqlSafe;
 use super::super::record::Record;
 use super::evidence::Evidence;
 use super::findings::{Findings, Judged};
+use super::spools;
 
 /// What our rows say about work and failures, without the bodies that they are for. A line each.
 const ROWS: [(&str, &str); 6] = [
@@ -36,6 +37,7 @@ pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
             sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&record.database).await.with_context(|| format!("reading {table}"))?;
         look(evidence, table, &text.unwrap_or_default(), &mut findings);
     }
+    spools::judge(record, evidence, &mut findings).await?;
     Ok(findings)
 }
 

@@ -4,12 +4,16 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
+use super::calls::CallRow;
+
 /// Everything about bookings.
 pub struct Rows {
     pub appointments: Vec<AppointmentRow>,
     pub uids: Vec<UidRow>,
     pub modifications: Vec<ModificationRow>,
     pub intents: Vec<IntentRow>,
+    pub functions: Vec<FunctionRow>,
+    pub calls: Vec<CallRow>,
 }
 
 #[derive(Debug, Clone, FromRow)]
@@ -54,6 +58,7 @@ pub struct ModificationRow {
 
 #[derive(Debug, Clone, FromRow)]
 pub struct IntentRow {
+    pub id: Uuid,
     pub company_id: Uuid,
     pub credential_id: Uuid,
     pub appointment_id: Uuid,
@@ -69,6 +74,21 @@ pub struct IntentRow {
     pub event_type_id: Option<i64>,
     pub starts_at: Option<DateTime<Utc>>,
     pub ends_at: Option<DateTime<Utc>>,
+    pub call_id: Option<Uuid>,
+    pub error_class: Option<String>,
+}
+
+/// A wish that was uttered through a function.
+#[derive(Debug, Clone, FromRow)]
+pub struct FunctionRow {
+    pub message_id: String,
+    pub success: Option<bool>,
+    /// What our rows say that the caller heard.
+    pub told: Option<String>,
+    /// What it led to; a refusal leads to none.
+    pub intent_id: Option<Uuid>,
+    /// Somebody promised to call back, whatever became of that.
+    pub called_back: bool,
 }
 
 impl Rows {
@@ -89,11 +109,19 @@ impl Rows {
             .fetch_all(database)
             .await?,
             intents: sqlx::query_as(
-                "SELECT company_id, credential_id, appointment_id, op, state, lane, sent_count, sent_at, created_at, settled_at, token, uid, event_type_id,
-                        starts_at, ends_at FROM intents",
+                "SELECT id, company_id, credential_id, appointment_id, op, state, lane, sent_count, sent_at, created_at, settled_at, token, uid, event_type_id,
+                        starts_at, ends_at, call_id, error_class FROM intents",
             )
             .fetch_all(database)
             .await?,
+            functions: sqlx::query_as(
+                "SELECT f.message_id, f.success, f.told, i.id AS intent_id,
+                        EXISTS (SELECT FROM callback_requests b WHERE b.company_id = f.company_id AND b.call_id = f.call_id) AS called_back
+                 FROM function_calls f LEFT JOIN intents i ON i.company_id = f.company_id AND i.function_call_id = f.id",
+            )
+            .fetch_all(database)
+            .await?,
+            calls: sqlx::query_as("SELECT retell_call_id, status, ended_at, duration_ms FROM calls").fetch_all(database).await?,
         })
     }
 }

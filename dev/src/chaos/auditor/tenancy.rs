@@ -1,14 +1,16 @@
 //! I7: nothing of one company's customers stands in another company's rows, every booking and call is where its event type and its number say, and the workers' sessions
 //! are bound by row-level security: by what they say of themselves, and by a look through the same role.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use anyhow::Context;
+use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::super::record::{Record, Way};
+use super::super::record::{Company, Record, Way};
 use super::evidence::Evidence;
 use super::findings::{Findings, Judged};
 
@@ -24,6 +26,7 @@ pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
     canaries(record, evidence, &tables, &mut findings).await?;
     owners(record, evidence, &mut findings).await?;
     sessions(evidence, &mut findings);
+    answers(record, evidence, &mut findings);
     probe(record, evidence, &tables, &mut findings).await.context("looking through the workers' role")?;
     Ok(findings)
 }
@@ -75,7 +78,7 @@ async fn owners(record: &Record, evidence: &Evidence, findings: &mut Findings) -
     }
     let calls: Vec<(String, Uuid)> =
         sqlx::query_as("SELECT retell_call_id, company_id FROM calls").fetch_all(&record.database).await.context("reading calls")?;
-    let rung: std::collections::HashMap<&str, Uuid> = record
+    let rung: HashMap<&str, Uuid> = record
         .wishes
         .iter()
         .filter_map(|wish| match &wish.way {
@@ -90,8 +93,12 @@ async fn owners(record: &Record, evidence: &Evidence, findings: &mut Findings) -
     Ok(())
 }
 
-/// What the processes say of their sessions.
+/// What the auditor's trigger saw of the sessions that wrote, and what the processes say of theirs.
 fn sessions(evidence: &Evidence, findings: &mut Findings) {
+    findings.expect(!evidence.sessions.is_empty(), || "the witness on the inbox saw no session at all".to_owned());
+    for row in &evidence.sessions {
+        findings.expect(row.bound, || format!("{} transactions of {} as {} were not bound by row-level security", row.times, row.login_name, row.role_name));
+    }
     for process in evidence.metrics.iter().filter(|process| process.program == "workers") {
         let Some(text) = &process.text else { continue };
         let values: Vec<&str> = text.lines().filter(|line| line.starts_with(BYPASS_GAUGE)).filter_map(|line| line.rsplit(' ').next()).collect();
@@ -99,6 +106,36 @@ fn sessions(evidence: &Evidence, findings: &mut Findings) {
             [] => format!("{} does not say whether row-level security binds its sessions", process.name),
             _ => format!("the sessions of {} are not bound by row-level security", process.name),
         });
+    }
+}
+
+/// What callers were told, and what was pushed into their calls: of their own company alone.
+fn answers(record: &Record, evidence: &Evidence, findings: &mut Findings) {
+    let company_of: HashMap<String, &Company> = record
+        .wishes
+        .iter()
+        .filter_map(|wish| match &wish.way {
+            Way::Phone { retell_call_id, .. } => Some((retell_call_id.clone(), record.companies.get(wish.company)?)),
+            Way::Web { .. } => None,
+        })
+        .collect();
+    let foreign: HashMap<Uuid, Vec<String>> = record.companies.iter().map(|company| (company.id, evidence.needles.of_others(company.id))).collect();
+    let mut look = |call: &str, what: &str, body: &Value| {
+        let Some(company) = company_of.get(call) else { return };
+        let text = body.to_string();
+        let leaked = foreign.get(&company.id).is_some_and(|foreign| foreign.iter().any(|canary| text.contains(canary.as_str())));
+        findings.expect(!leaked, || format!("{what} in a call of {} was told something of another company's customers", company.name));
+    };
+    for answer in record.retell.ledger() {
+        look(&answer.call_id, &answer.kind, &answer.body);
+    }
+    for update in record.retell.live_updates() {
+        look(&update.call_id, "who listened", &update.body);
+    }
+    for wish in &record.wishes {
+        if let (Way::Phone { retell_call_id, .. }, Some(told)) = (&wish.way, &wish.told) {
+            look(retell_call_id, "who wished", told);
+        }
     }
 }
 
