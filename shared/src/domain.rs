@@ -5,5 +5,8 @@ pub mod call;
 pub mod intent_state;
 pub mod local_time;
 pub mod offers;
+pub mod person_names;
 pub mod phone;
+pub mod policies;
 pub mod provenance;
+pub mod spoken_time;

@@ -1,15 +1,28 @@
-//! The one table of phone functions: names and aliases → role, deadline, fallback sentence.
+//! The one registry of phone functions: names and aliases in English and German, arguments, role, lane, deadline, effect, limits and texts of each.
 //!
-//! Routing, decoding, tests and docs are made from it. Source of names and aliases: domain reference section 2.2.
+//! Routing (ingress), decoding (`wire`), the agent's tools, tests and docs are made from it; a function that is not here does not exist. Not what a function
+//! does: that is its role. Source of names and arguments: domain reference section 2.2; identity is never an argument (retell reference 4.1, incident 37).
+
+pub mod arguments;
+mod schema;
+mod table;
 
 use std::time::Duration;
 
-use crate::envelope::Role;
+pub use arguments::{Argument, Form, Need, Parameter};
+
+use crate::domain::policies::LimitClass;
+use crate::envelope::{Lane, Role};
+use crate::texts::Key;
+
+pub use table::TABLE;
 
 /// A caller waits at most this long for a function's answer; Retell's tool timeout must be 10 s or more (architecture section 5).
 pub const FUNCTION_DEADLINE: Duration = Duration::from_secs(6);
 /// The phone rings while we think about call_inbound; after this it fails open (architecture section 5).
 pub const CALL_INBOUND_DEADLINE: Duration = Duration::from_secs(1);
+/// What a caller hears when a function that we do not know gets no answer in time (incident 84).
+pub const UNKNOWN_FUNCTION_SENTENCE: &str = Key::CannotDoThis.german();
 
 /// A phone function, by its canonical name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,73 +51,40 @@ pub enum Function {
     TransferCall,
 }
 
-/// One row of the table.
+/// One row of the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     pub function: Function,
-    /// Canonical name first, then aliases.
+    /// Canonical name first, then English aliases.
     pub names: &'static [&'static str],
+    /// German aliases: agents are written in German, and so are the names that people give their tools.
+    pub german_names: &'static [&'static str],
+    /// What the agent is told the function is for.
+    pub description: &'static str,
+    pub parameters: &'static [Parameter],
+    /// Who answers.
     pub role: Role,
-    /// A write's wish must not be lost when the answer is late. A read ends with its caller: ingress keeps nothing of it.
+    /// Where it waits while its caller does.
+    pub lane: Lane,
+    pub deadline: Duration,
+    /// The effect. A write's wish must not be lost when the answer is late; a read ends with its caller: ingress keeps nothing of it.
     pub write: bool,
+    pub limit_class: LimitClass,
+    /// What the agent says while it waits; `None`: the answer is there at once.
+    pub waiting: Option<Key>,
     /// A true sentence for the caller when no answer came in time.
     pub fallback_sentence: &'static str,
+    /// What its answer may say, besides the questions for its arguments and what every function may.
+    pub texts: &'static [Key],
 }
 
-const READ_LATE: &str = "Das dauert gerade etwas länger. Einen kleinen Moment bitte, ich versuche es gleich noch einmal.";
-const WRITE_LATE: &str = "Ich trage das gerade ein. Die Bestätigung dauert einen Moment, wir melden uns, falls noch etwas offen ist.";
-
-const fn read(function: Function, names: &'static [&'static str]) -> Row {
-    Row { function, names, role: Role::Desk, write: false, fallback_sentence: READ_LATE }
+impl Row {
+    /// Everything that a caller of the function may hear: its own texts, the questions for its arguments, and what every function may say. Some come twice.
+    pub fn sentences(&self) -> impl Iterator<Item = Key> + '_ {
+        let questions = self.parameters.iter().map(|parameter| parameter.argument.question);
+        self.texts.iter().copied().chain(questions).chain(table::ANY)
+    }
 }
-
-const fn write(function: Function, names: &'static [&'static str], role: Role, fallback_sentence: &'static str) -> Row {
-    Row { function, names, role, write: true, fallback_sentence }
-}
-
-/// The table. Functions whose role is `desk` although they change something are answered there with an honest refusal until their role handles them.
-pub const TABLE: [Row; 22] = [
-    read(Function::InitializeCall, &["initialize_call", "get_current_context"]),
-    read(Function::CurrentTimeBerlin, &["current_time_berlin", "current_time", "zeitinfo"]),
-    read(Function::IdentifyCustomer, &["identify_customer", "check_customer"]),
-    read(Function::ParseDate, &["parse_date"]),
-    read(Function::CheckAvailability, &["check_availability", "check_intelligent_availability"]),
-    read(Function::GetAlternatives, &["get_alternatives", "find_next_available"]),
-    write(Function::ReserveSlot, &["reserve_slot"], Role::Desk, WRITE_LATE),
-    write(Function::ReleaseSlot, &["release_slot_reservation", "release_slot", "release"], Role::Desk, WRITE_LATE),
-    write(
-        Function::BookAppointment,
-        &["book_appointment", "start_booking"],
-        Role::Booking,
-        "Ich trage den Termin gerade ein. Die Bestätigung dauert einen Moment, wir melden uns, falls er nicht klappt.",
-    ),
-    write(Function::ConfirmBooking, &["confirm_booking"], Role::Desk, WRITE_LATE),
-    write(Function::CollectAppointmentData, &["collect_appointment_data"], Role::Desk, WRITE_LATE),
-    read(Function::QueryAppointment, &["query_appointment", "query_appointments", "query_appointment_by_name"]),
-    read(Function::ListServices, &["list_services"]),
-    read(Function::GetServiceInfo, &["get_service_info"]),
-    read(Function::GetOpeningHours, &["get_opening_hours"]),
-    write(
-        Function::CancelAppointment,
-        &["cancel_appointment"],
-        Role::Cancellation,
-        "Ich sage den Termin gerade ab. Die Bestätigung dauert einen Moment, wir melden uns, falls noch etwas offen ist.",
-    ),
-    write(
-        Function::RescheduleAppointment,
-        &["reschedule_appointment"],
-        Role::Reschedule,
-        "Ich verschiebe den Termin gerade. Die Bestätigung dauert einen Moment, wir melden uns, falls es nicht klappt.",
-    ),
-    write(Function::SaveCustomerPreference, &["save_customer_preference"], Role::Desk, WRITE_LATE),
-    read(Function::ApplyVipBenefits, &["apply_vip_benefits"]),
-    write(Function::RequestCallback, &["request_callback", "schedule_callback"], Role::Desk, WRITE_LATE),
-    read(Function::CheckTransferAvailability, &["check_transfer_availability"]),
-    read(Function::TransferCall, &["transfer_call", "handle_urgent_transfer"]),
-];
-
-/// What a caller hears when a function that we do not know gets no answer in time.
-pub const UNKNOWN_FUNCTION_SENTENCE: &str = "Das kann ich gerade leider nicht für Sie erledigen. Möchten Sie, dass wir Sie zurückrufen?";
 
 impl Function {
     /// Every function.
@@ -137,11 +117,13 @@ impl Function {
         self.row().role
     }
 
-    /// The function that a tool name means: any alias, with or without a version suffix `_v17` (incident 79).
+    /// The function that a tool name means: any alias, with or without a version suffix `_v17` (incident 79), whatever its case, its umlauts and whether
+    /// its words are parted by underscores, hyphens or blanks.
     #[must_use]
     pub fn by_tool_name(name: &str) -> Option<Self> {
-        let name = without_version_suffix(name);
-        TABLE.iter().find(|row| row.names.contains(&name)).map(|row| row.function)
+        let name = plain(name);
+        let name = without_version_suffix(&name);
+        TABLE.iter().find(|row| row.names.contains(&name) || row.german_names.contains(&name)).map(|row| row.function)
     }
 
     /// The function with exactly this canonical name.
@@ -149,6 +131,22 @@ impl Function {
     pub fn by_canonical_name(name: &str) -> Option<Self> {
         TABLE.iter().find(|row| row.names[0] == name).map(|row| row.function)
     }
+}
+
+/// A tool name as the table writes it.
+fn plain(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len());
+    for letter in name.trim().chars().flat_map(char::to_lowercase) {
+        match letter {
+            '-' | ' ' => plain.push('_'),
+            'ä' => plain.push_str("ae"),
+            'ö' => plain.push_str("oe"),
+            'ü' => plain.push_str("ue"),
+            'ß' => plain.push_str("ss"),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 fn without_version_suffix(name: &str) -> &str {
@@ -159,27 +157,4 @@ fn without_version_suffix(name: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_every_function_has_one_row() {
-        let mut names: Vec<_> = TABLE.iter().flat_map(|row| row.names).collect();
-        let count = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), count);
-        for function in Function::ALL {
-            assert_eq!(Function::by_canonical_name(function.name()), Some(function));
-        }
-    }
-
-    /// Incident 79: versioned function names went unmatched.
-    #[test]
-    fn a_version_suffix_is_stripped_and_only_that() {
-        assert_eq!(Function::by_tool_name("book_appointment_v17"), Some(Function::BookAppointment));
-        assert_eq!(Function::by_tool_name("start_booking"), Some(Function::BookAppointment));
-        assert_eq!(Function::by_tool_name("book_appointment_vip"), None);
-        assert_eq!(Function::by_tool_name("book_appointment_v"), None);
-    }
-}
+mod tests;

@@ -14,4 +14,5 @@ pub mod retell;
 pub mod secret;
 pub mod store;
 pub mod telemetry;
+pub mod texts;
 pub mod wire;

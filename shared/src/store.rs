@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod appointments;
+pub mod availability;
 pub mod backlogs;
 pub mod budgets;
 pub mod call_sweeps;

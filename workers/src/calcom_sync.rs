@@ -2,16 +2,18 @@
 //!
 //! Two-phase work: transaction 1 marks an intent as sent, then the call, transaction 2 records the result. A crash in between leaves `sent` with an expired
 //! lease, and whoever takes it up searches before it repeats (architecture section 8). Map: `dispatch` leases due intents · `plan` (pure) says what to do
-//! with one · `carry_out` does it · `spending` makes its requests, each for a token of the budget · `verdict` (pure) says what an answer means.
-//! `sweep` reads what nobody told.
+//! with one · `carry_out` does it · `spending` makes its requests, each for a token of the budget · `verdict` (pure) says what an answer means ·
+//! `failed_wish` is what follows when nothing comes of one · `bounds` are the time limits. `sweep` reads what nobody told.
 
+mod bounds;
 mod budget_metrics;
 mod carry_out;
 mod dispatch;
+pub(crate) mod failed_wish;
 mod plan;
 mod spending;
 pub mod sweep;
-mod verdict;
+pub(crate) mod verdict;
 
 use std::sync::Arc;
 

@@ -23,7 +23,7 @@ const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net
 /// The stop bounds of the architecture (section 6, Drain): an orchestrator's grace period is these plus ten seconds.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// calcom-sync may stand in a booking call that Cal.com takes 30 s for.
-const DRAIN_MAX_CALCOM_SYNC: Duration = Duration::from_secs(35);
+pub(crate) const DRAIN_MAX_CALCOM_SYNC: Duration = Duration::from_secs(35);
 
 /// frontdesk's workers: consume the queues of one role (or of several on one machine).
 #[derive(Parser, Debug)]

@@ -20,6 +20,8 @@ pub mod calls;
 pub mod cancellation;
 pub mod config;
 pub mod desk;
+pub mod free_slots;
+mod hearing;
 mod phone_functions;
 pub mod reconcile_metrics;
 pub mod registry;

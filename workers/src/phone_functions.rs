@@ -30,7 +30,7 @@ const CALLER_GONE_MAX: Duration = Duration::minutes(10);
 pub struct FunctionWork {
     pub owner: NumberOwner,
     pub call: CallUpdate,
-    /// The name as the agent wrote it.
+    /// The canonical name; of a function that the registry does not know, the name as the agent wrote it.
     pub name: String,
     pub arguments: Arguments,
     pub caller: Option<E164>,
@@ -83,12 +83,14 @@ fn read(function: &FunctionCall<'_>, caller: Option<E164>, message_id: &MessageI
         .filter(|(name, _)| !matches!(name.as_str(), "call_id" | "execution_message"))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
+    // by whichever alias or version the agent calls it, it is one function and the same wish (incident 79)
+    let name = function.function().map_or_else(|| function.name.clone(), |known| known.name().to_owned());
     // serde_json keeps keys sorted: the same wish has the same text
-    let wish_hash = Sha256::digest(format!("{}/{}", function.name, Value::Object(wish))).to_vec();
+    let wish_hash = Sha256::digest(format!("{name}/{}", Value::Object(wish))).to_vec();
     Ok(FunctionWork {
         owner: NumberOwner { company_id: Uuid::nil(), branch_id: Uuid::nil(), phone_number_id: Uuid::nil(), time_zone: String::new() },
         call,
-        name: function.name.clone(),
+        name,
         dedup_key: match function.tool_call_id() {
             Some(tool_call_id) => hex::encode(Sha256::digest(tool_call_id)),
             // the same bytes are the same request; anything else is judged by the wish, and only while its answer is still true

@@ -1,11 +1,12 @@
 //! The budget of a Cal.com credential: one for all processes, in one row, counted by the database's clock (architecture section 8, 6).
 //!
 //! Every request is paid for before it leaves: the first one of an intent by its lease (`intents::lease_due`), every other one by [`take`], and what became of
-//! it is told with [`succeeded`], [`failed`] or [`block`] at once, outside any transaction: all processes see it with their next look. The arithmetic is in
-//! migration 20261120121000. Not here: what an answer means (`calcom_sync::verdict`). Called by calcom-sync and its sweeps.
+//! it is told with [`succeeded`], [`failed`], [`block`] or [`unused`] at once, outside any transaction: all processes see it with their next look. The arithmetic is in
+//! migrations 20261120121000, 20261120130000 and 20261120141000. Not here: what an answer means (`calcom_sync::verdict`). Called by calcom-sync and its sweeps.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -27,26 +28,78 @@ pub enum Taken {
 /// # Errors
 /// When Postgres is away.
 pub async fn take(pool: &PgPool, credential_id: Uuid, lane: Lane) -> Result<Taken, StoreError> {
-    take_beside(pool, credential_id, lane, 0).await
+    take_beside(pool, credential_id, lane, None).await
 }
 
-/// Takes one token for a further request of a leased intent (a search, the next uid of a chain), whose earlier request is over.
+/// Takes one token for a further request of the intent that `holder` leased (a search, the next uid of a chain), whose earlier request is over.
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn take_further(pool: &PgPool, credential_id: Uuid, lane: Lane) -> Result<Taken, StoreError> {
-    take_beside(pool, credential_id, lane, 1).await
+pub async fn take_further(pool: &PgPool, credential_id: Uuid, lane: Lane, holder: Uuid) -> Result<Taken, StoreError> {
+    take_beside(pool, credential_id, lane, Some(holder)).await
 }
 
-async fn take_beside(pool: &PgPool, credential_id: Uuid, lane: Lane, own_leases: i32) -> Result<Taken, StoreError> {
-    let wait_ms: Option<i64> = sqlx::query_scalar("SELECT take_budget_token($1, $2, $3)")
+async fn take_beside(pool: &PgPool, credential_id: Uuid, lane: Lane, holder: Option<Uuid>) -> Result<Taken, StoreError> {
+    let wait_ms: Option<i64> = sqlx::query_scalar("SELECT take_budget_token($1, $2, $3, $4)")
         .bind(credential_id)
         .bind(lane == Lane::Live)
-        .bind(own_leases)
+        // the lease that the asking job holds itself is not under way
+        .bind(i32::from(holder.is_some()))
+        .bind(holder)
         .fetch_one(pool)
         .await
         .map_err(failed_to("take a token of a credential's budget"))?;
     Ok(wait_ms.map_or(Taken::Token, |wait_ms| Taken::Wait(Duration::from_millis(wait_ms.max(1).unsigned_abs()))))
+}
+
+/// A token for one read that a caller waits for, and the place that it occupies while it is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// When it was paid for, by the database's clock.
+    pub asked_at: DateTime<Utc>,
+    ends_at: DateTime<Utc>,
+}
+
+/// Takes a token for a read of at most `at_most`; live calls only, so it may take the live reserve. `Err`: ask again after that, as [`Taken::Wait`].
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn take_read(pool: &PgPool, credential_id: Uuid, at_most: Duration) -> Result<Result<Read, Duration>, StoreError> {
+    type Row = (Option<i64>, DateTime<Utc>, Option<DateTime<Utc>>);
+    let (wait_ms, asked_at, ends_at): Row = sqlx::query_as("SELECT wait_ms, asked_at, ends_at FROM take_read_token($1, $2)")
+        .bind(credential_id)
+        .bind(i32::try_from(at_most.as_millis()).unwrap_or(i32::MAX))
+        .fetch_one(pool)
+        .await
+        .map_err(failed_to("take a token for a read"))?;
+    Ok(match (wait_ms, ends_at) {
+        (None, Some(ends_at)) => Ok(Read { asked_at, ends_at }),
+        (wait_ms, _) => Err(Duration::from_millis(wait_ms.unwrap_or_default().max(1).unsigned_abs())),
+    })
+}
+
+/// The read is over, however: its place is free.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn end_read(pool: &PgPool, credential_id: Uuid, read: Read) -> Result<(), StoreError> {
+    sqlx::query("SELECT end_budget_read($1, $2)").bind(credential_id).bind(read.ends_at).execute(pool).await.map_err(failed_to("end a read"))?;
+    Ok(())
+}
+
+/// Gives back what `holder` was given and made no request with: so many tokens (0 if nobody knows whether one was taken), and the probe of an outage, if it has that.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn unused(pool: &PgPool, credential_id: Uuid, holder: Uuid, tokens: i32) -> Result<(), StoreError> {
+    sqlx::query("SELECT budget_unused($1, $2, $3)")
+        .bind(credential_id)
+        .bind(holder)
+        .bind(tokens)
+        .execute(pool)
+        .await
+        .map_err(failed_to("give an unused token back"))?;
+    Ok(())
 }
 
 /// Cal.com said 429, or the key is no good: nobody sends anything for `pause`. A credential that is blocked already stays so for as long as it was: requests

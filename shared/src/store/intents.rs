@@ -1,18 +1,20 @@
 //! Each change that we want in Cal.com, and with it the queue of calcom-sync: recorded → sent(n) → confirmed | failed | unknown.
 //!
-//! At most one open intent per appointment; later ones wait and are released by the one before, in its transaction (architecture section 8).
+//! At most one open intent per appointment; later ones wait and are released by the one before, in its transaction (architecture section 8). Who works on one, and
+//! how it is given back, is in `leases`.
+
+mod leases;
 
 use chrono::{DateTime, Duration, Utc};
 use serde::Deserialize;
 use serde_json::Value;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 pub use crate::domain::intent_state::IntentState;
 use crate::envelope::Lane;
-use crate::secret::Sealed;
 use crate::store::tx::CompanyTx;
 use crate::store::{StoreError, failed};
+pub use leases::{CredentialRow, Lease, Leased, Room, Unrecorded, fail_leased, lease_due, leased, let_go, next_due, put_back, put_back_unsent, unrecorded};
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -69,7 +71,9 @@ pub struct Intent {
 }
 
 /// Errors after which the change may have been carried out all the same: nobody said no.
-const NOBODY_SAID_NO: [&str; 6] = ["unknown_outcome", "unexpected_answer", "conflict", "not_ours", "sent_too_often", "in_the_past"];
+const NOBODY_SAID_NO: [&str; 7] = ["unknown_outcome", "unexpected_answer", "conflict", "not_ours", "sent_too_often", "in_the_past", NOT_RECORDED];
+/// Why a wish fails whose result could not be recorded.
+pub const NOT_RECORDED: &str = "result_not_recorded";
 
 impl Intent {
     /// Whether something that happened in Cal.com may be this change: it was sent, and not refused.
@@ -160,7 +164,8 @@ pub async fn settle(tx: &mut CompanyTx, id: Uuid, confirmed: bool, uid: Option<&
     let done = sqlx::query(
         "UPDATE intents SET state = CASE WHEN again_uid IS NULL THEN $3 ELSE state END, settled_at = CASE WHEN again_uid IS NULL THEN frontdesk_now() END,
             lease_holder = NULL, lease_until = NULL, uid = coalesce($4, nullif(again_uid, ''), uid), error_class = $5,
-            due_at = CASE WHEN again_uid IS NULL THEN due_at ELSE frontdesk_now() END, looked_count = CASE WHEN again_uid IS NULL THEN looked_count ELSE 0 END, again_uid = NULL
+            due_at = CASE WHEN again_uid IS NULL THEN due_at ELSE frontdesk_now() END, looked_count = CASE WHEN again_uid IS NULL THEN looked_count ELSE 0 END,
+            unrecorded_count = CASE WHEN again_uid IS NULL THEN unrecorded_count ELSE 0 END, again_uid = NULL
          WHERE company_id = $1 AND id = $2 AND (state IN ('waiting', 'recorded', 'sent', 'unknown') OR (state = 'failed' AND $3 = 'confirmed'))",
     )
     .bind(company_id)
@@ -172,25 +177,6 @@ pub async fn settle(tx: &mut CompanyTx, id: Uuid, confirmed: bool, uid: Option<&
     .await
     .map_err(failed("settle an intent"))?;
     Ok(done.rows_affected() == 1)
-}
-
-/// Ends a leased intent without success; only its holder can. `false`: the lease is lost, or the intent was settled meanwhile.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn fail_leased(tx: &mut CompanyTx, id: Uuid, holder: Uuid, error_class: &str) -> Result<bool, StoreError> {
-    let company_id = tx.company_id();
-    let held: Option<i32> = sqlx::query_scalar("SELECT 1 FROM intents WHERE company_id = $1 AND id = $2 AND lease_holder = $3 FOR UPDATE")
-        .bind(company_id)
-        .bind(id)
-        .bind(holder)
-        .fetch_optional(tx.connection())
-        .await
-        .map_err(failed("look for a lease"))?;
-    if held.is_none() {
-        return Ok(false);
-    }
-    settle(tx, id, false, None, Some(error_class)).await
 }
 
 /// Makes the next waiting intent of the appointment due. Its id, if there was one.
@@ -227,96 +213,6 @@ pub async fn waiting_of(tx: &mut CompanyTx, appointment_id: Uuid) -> Result<Vec<
     .await
     .map_err(failed("list waiting intents"))?;
     rows.into_iter().map(parse).collect()
-}
-
-/// An intent that this process may work on now.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Lease {
-    pub intent_id: Uuid,
-    pub company_id: Uuid,
-    pub credential_id: Uuid,
-    pub live: bool,
-}
-
-/// How much a process can carry out now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    pub at_most: i32,
-    /// Of these on the bulk lane.
-    pub at_most_bulk: i32,
-}
-
-/// Leases due intents: live first, companies in turn, oldest first, as the credentials' budgets allow. Each lease has taken one token. Credentials take turns too:
-/// the first one looked at is the one after `after`.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn lease_due(pool: &PgPool, holder: Uuid, room: Room, lease: std::time::Duration, after: Uuid) -> Result<Vec<Lease>, StoreError> {
-    sqlx::query_as("SELECT * FROM lease_due_intents($1, $2, $3, $4, $5)")
-        .bind(holder)
-        .bind(room.at_most)
-        .bind(room.at_most_bulk)
-        .bind(i32::try_from(lease.as_secs()).unwrap_or(i32::MAX))
-        .bind(after)
-        .fetch_all(pool)
-        .await
-        .map_err(failed("lease due intents"))
-}
-
-/// A leased intent with what its call needs.
-#[derive(Clone, Debug)]
-pub struct Leased {
-    pub intent: Intent,
-    pub appointment: crate::store::appointments::Appointment,
-    pub credential: CredentialRow,
-}
-
-/// The key and address of a Cal.com account, sealed.
-#[derive(Clone, Debug, Deserialize)]
-pub struct CredentialRow {
-    pub id: Uuid,
-    pub provider_account_id: Uuid,
-    pub base_url: String,
-    pub key_id: String,
-    pub nonce: String,
-    pub ciphertext: String,
-}
-
-impl CredentialRow {
-    /// The sealed key, for the keyring.
-    ///
-    /// # Errors
-    /// When the row's bytes are damaged.
-    pub fn sealed(&self) -> Result<Sealed, StoreError> {
-        let bytes = |text: &str, column| hex::decode(text).map_err(|_| StoreError::BadRow { table: "credentials", column });
-        Ok(Sealed { key_id: self.key_id.clone(), nonce: bytes(&self.nonce, "nonce")?, ciphertext: bytes(&self.ciphertext, "ciphertext")? })
-    }
-}
-
-/// Transaction 1 of the two-phase work: reads what the holder leased, and if it is to be sent marks it `sent` with one more attempt. `None`: the lease is lost or the intent
-/// was settled by an echo meanwhile.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn leased(tx: &mut CompanyTx, id: Uuid, holder: Uuid) -> Result<Option<Leased>, StoreError> {
-    let company_id = tx.company_id();
-    let row: Option<(Value, Value, Value)> = sqlx::query_as(
-        "SELECT to_jsonb(i), to_jsonb(a), jsonb_build_object('id', c.id, 'provider_account_id', c.provider_account_id, 'base_url', c.base_url, 'key_id', c.key_id,
-                'nonce', encode(c.nonce, 'hex'), 'ciphertext', encode(c.ciphertext, 'hex'))
-         FROM intents i JOIN appointments a ON a.company_id = i.company_id AND a.id = i.appointment_id JOIN credentials c ON c.id = i.credential_id
-         WHERE i.company_id = $1 AND i.id = $2 AND i.lease_holder = $3 AND i.lease_until > frontdesk_now() AND i.state IN ('recorded', 'sent', 'unknown')
-         FOR UPDATE OF i",
-    )
-    .bind(company_id)
-    .bind(id)
-    .bind(holder)
-    .fetch_optional(tx.connection())
-    .await
-    .map_err(failed("read a leased intent"))?;
-    let Some((intent, appointment, credential)) = row else { return Ok(None) };
-    let intent = parse(intent)?;
-    let credential = serde_json::from_value(credential).map_err(|_| StoreError::BadRow { table: "credentials", column: "row" })?;
-    Ok(Some(Leased { intent, appointment: crate::store::appointments::parse(appointment)?, credential }))
 }
 
 /// Marks a leased intent as sent: from here on its outcome is unknown until an answer or an echo says it.
@@ -362,93 +258,6 @@ pub async fn is_being_made(
     .fetch_one(tx.connection())
     .await
     .map_err(failed("look for a booking in the making"))
-}
-
-/// Gives a leased intent back, to be taken up again after `delay_ms`; only its holder can. `looked`: the outcome was looked for and not found.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn put_back(
-    tx: &mut CompanyTx,
-    id: Uuid,
-    holder: Uuid,
-    state: &'static str,
-    delay_ms: i64,
-    looked: bool,
-    error_class: &str,
-) -> Result<(), StoreError> {
-    let company_id = tx.company_id();
-    sqlx::query(
-        // 'recorded' again: it certainly did not reach Cal.com, so it was not sent
-        "UPDATE intents SET state = $3, due_at = frontdesk_now() + make_interval(secs => $4::double precision / 1000), lease_holder = NULL, lease_until = NULL,
-            looked_count = looked_count + $5, error_class = $6, sent_count = greatest(0, sent_count - CASE WHEN $3 = 'recorded' AND state = 'sent' THEN 1 ELSE 0 END)
-         WHERE company_id = $1 AND id = $2 AND lease_holder = $7 AND state IN ('recorded', 'sent', 'unknown')",
-    )
-    .bind(company_id)
-    .bind(id)
-    .bind(state)
-    .bind(delay_ms)
-    .bind(i32::from(looked))
-    .bind(error_class)
-    .bind(holder)
-    .execute(tx.connection())
-    .await
-    .map_err(failed("put an intent back"))?;
-    Ok(())
-}
-
-/// Gives a leased intent back whose request certainly did not reach Cal.com: it is as it was when it was read, so a wait burns no attempt. Only its holder can.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn put_back_unsent(tx: &mut CompanyTx, read: &Intent, holder: Uuid, delay_ms: i64, error_class: &str) -> Result<(), StoreError> {
-    let company_id = tx.company_id();
-    let may_be_done = matches!(read.state, IntentState::Sent | IntentState::Unknown);
-    sqlx::query(
-        "UPDATE intents SET state = $3, due_at = frontdesk_now() + make_interval(secs => $4::double precision / 1000), lease_holder = NULL, lease_until = NULL,
-            sent_count = $5, looked_count = $6, error_class = CASE WHEN error_class = 'conflict' THEN error_class ELSE $7 END
-         WHERE company_id = $1 AND id = $2 AND lease_holder = $8 AND state IN ('recorded', 'sent', 'unknown')",
-    )
-    .bind(company_id)
-    .bind(read.id)
-    .bind(if may_be_done { "unknown" } else { "recorded" })
-    .bind(delay_ms)
-    .bind(read.sent_count)
-    .bind(read.looked_count)
-    .bind(error_class)
-    .bind(holder)
-    .execute(tx.connection())
-    .await
-    .map_err(failed("put an unsent intent back"))?;
-    Ok(())
-}
-
-/// Gives back a lease whose work could not be recorded: what is known of the intent stays as it is. Only its holder can.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn let_go(tx: &mut CompanyTx, id: Uuid, holder: Uuid, delay_ms: i64) -> Result<(), StoreError> {
-    let company_id = tx.company_id();
-    sqlx::query(
-        "UPDATE intents SET lease_holder = NULL, lease_until = NULL, due_at = frontdesk_now() + make_interval(secs => $4::double precision / 1000)
-         WHERE company_id = $1 AND id = $2 AND lease_holder = $3 AND state IN ('recorded', 'sent', 'unknown')",
-    )
-    .bind(company_id)
-    .bind(id)
-    .bind(holder)
-    .bind(delay_ms)
-    .execute(tx.connection())
-    .await
-    .map_err(failed("give a lease back"))?;
-    Ok(())
-}
-
-/// When the next intent is due, by the database's clock, and that clock's now.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn next_due(pool: &PgPool) -> Result<(Option<DateTime<Utc>>, DateTime<Utc>), StoreError> {
-    sqlx::query_as("SELECT next_intent_due(), frontdesk_now()").fetch_one(pool).await.map_err(failed("read the next due intent"))
 }
 
 fn parse(row: Value) -> Result<Intent, StoreError> {

@@ -2,9 +2,11 @@
 //!
 //! Not the states of an intent (`intents`): what is mended here is who carries it and when. Called by the scheduler's job `stuck_intents`.
 
+use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::store::intents::{Intent, settle};
 use crate::store::tx::CompanyTx;
 use crate::store::{StoreError, failed};
 
@@ -17,6 +19,8 @@ pub enum Why {
     Misplaced,
     /// It is due, or leased, later than anything ever is: a clock jumped.
     PutOff,
+    /// Its time is over, and its account has no key in use: nobody can carry it out nor look for it.
+    Hopeless,
     /// It is only due since long: calcom-sync takes it up as soon as it can.
     Overdue,
 }
@@ -45,6 +49,7 @@ pub async fn list(pool: &PgPool, overdue_seconds: i32, at_most: i32) -> Result<V
         "waits" => Why::Waits,
         "misplaced" => Why::Misplaced,
         "put_off" => Why::PutOff,
+        "hopeless" => Why::Hopeless,
         _ => Why::Overdue,
     };
     Ok(rows.into_iter().map(|(intent_id, company_id, appointment_id, text)| Stuck { intent_id, company_id, appointment_id, why: why(&text) }).collect())
@@ -69,4 +74,26 @@ pub async fn mend(tx: &mut CompanyTx, intent_id: Uuid) -> Result<bool, StoreErro
     .await
     .map_err(failed("mend a stuck intent"))?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Ends a wish as failed whose time is over and whose account has no key in use. `None`: it is settled or leased, or the account has a key again.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn end(tx: &mut CompanyTx, intent_id: Uuid, error_class: &str) -> Result<Option<Intent>, StoreError> {
+    let company_id = tx.company_id();
+    let row: Option<Value> = sqlx::query_scalar(
+        "SELECT to_jsonb(i) FROM intents i JOIN credentials c ON c.id = i.credential_id AND c.disabled_at IS NOT NULL
+         WHERE i.company_id = $1 AND i.id = $2 AND i.state IN ('recorded', 'sent', 'unknown') AND (i.lease_until IS NULL OR i.lease_until <= frontdesk_now())
+           AND NOT EXISTS (SELECT FROM credentials n WHERE n.provider_account_id = c.provider_account_id AND n.disabled_at IS NULL)
+         FOR UPDATE OF i",
+    )
+    .bind(company_id)
+    .bind(intent_id)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed("read a hopeless intent"))?;
+    let Some(row) = row else { return Ok(None) };
+    let intent: Intent = serde_json::from_value(row).map_err(|_| StoreError::BadRow { table: "intents", column: "row" })?;
+    Ok(settle(tx, intent_id, false, None, Some(error_class)).await?.then_some(intent))
 }

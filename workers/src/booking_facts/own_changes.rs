@@ -66,8 +66,9 @@ pub(super) async fn confirm(tx: &mut CompanyTx, intent: &Intent, appointment: &A
     if intent.state == IntentState::Failed {
         review(tx, "confirmed_after_failure", appointment, &fact.uid).await?;
     }
-    // found when it was over: what ended it may be told after this
-    let holds = fact.happening != Happening::Existed && matches!(appointment.status.as_str(), "booked" | "pending");
+    // found when it was over: what ended it may be told after this. Or somebody moved it on, and that was told before
+    let is_at_its_time = intent.starts_at.is_none_or(|starts_at| starts_at == appointment.starts_at);
+    let holds = fact.happening != Happening::Existed && matches!(appointment.status.as_str(), "booked" | "pending") && is_at_its_time;
     let answer = match intent.op {
         Op::Look => return Ok(()),
         Op::Create if holds => answers::booked(appointment),

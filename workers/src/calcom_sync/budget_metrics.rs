@@ -1,4 +1,4 @@
-//! What calcom-sync counts about budgets. Requests, waits and the retry ratio are this process' own; how a budget stands is one truth for all and is read from the store.
+//! What calcom-sync counts about budgets and about results that could not be recorded. Requests, waits and the retry ratio are this process' own; how a budget stands is one truth for all and is read from the store.
 //!
 //! `credential` is the one label that is an id: the credentials that were used last, at most 500, never a company's name.
 
@@ -51,6 +51,7 @@ const OUTCOMES: [&str; 3] = ["answered", "failed", "throttled"];
 pub struct BudgetMetrics {
     requests: IntCounterVec,
     withheld: IntCounter,
+    unrecorded: IntCounter,
     token_wait: Histogram,
     retry_ratio: Gauge,
     blocked: IntGauge,
@@ -85,6 +86,11 @@ impl BudgetMetrics {
         Ok(Self {
             requests,
             withheld: counter(registry, "frontdesk_calcom_withheld_total", "Requests that were put off because the budget had no token in time")?,
+            unrecorded: counter(
+                registry,
+                "frontdesk_calcom_results_unrecorded_total",
+                "Results of intents that could not be recorded, for another reason than that Postgres was away",
+            )?,
             token_wait: register(registry, Histogram::with_opts(wait))?,
             retry_ratio: register(registry, Gauge::new("frontdesk_calcom_retry_ratio", "Repeats and searches among this process' requests since its start"))?,
             blocked: gauge(registry, "frontdesk_calcom_credentials_blocked", "Credentials that rest after a 429 or because their key is refused")?,
@@ -118,6 +124,11 @@ impl BudgetMetrics {
     /// A job starts over later, for want of a token.
     pub(super) fn withheld(&self) {
         self.withheld.inc();
+    }
+
+    /// The result of an intent could not be recorded.
+    pub(super) fn unrecorded(&self) {
+        self.unrecorded.inc();
     }
 
     /// How the budgets stand now.

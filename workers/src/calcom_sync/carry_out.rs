@@ -1,26 +1,29 @@
 //! Carries one leased intent out: transaction 1, the call, transaction 2.
 //!
 //! Map: `requests` are what is asked of Cal.com · `receipt` (pure) says whether a booking is what was asked for · `folding` records what Cal.com showed · `endings` is everything but a
-//! fulfilled wish. Called by `dispatch`, once per lease.
+//! fulfilled wish · `unrecorded` is for what could not be recorded. Called by `dispatch`, once per lease.
 
 mod endings;
 mod folding;
 mod receipt;
 mod requests;
+mod unrecorded;
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use shared::broker::Scale;
 use shared::calcom::{Booking, CalcomError, RequestId};
 use shared::envelope::Lane;
-use shared::store::StoreError;
 use shared::store::customers::{self, Contact};
 use shared::store::intents::{self, Lease, Leased, Op};
 use shared::store::records::ApiCall;
 use shared::store::tx::CompanyTx;
 
-use super::dispatch::{LEASE, Sync};
+use super::dispatch::Sync;
+use super::failed_wish::UNEXPLAINED;
 use super::plan::{LOOKS_MAX, Step, plan};
 use super::spending::Spending;
 use super::verdict::{Refusal, Verdict, verdict};
@@ -28,7 +31,7 @@ use crate::runtime::checkpoint::{self, Checkpoint, Fault, INJECTED};
 use crate::runtime::failure_log;
 use crate::runtime::finish::after_commit;
 use crate::runtime::handler::Failure;
-use endings::{SEALED, UNEXPLAINED, end, error_class, was_conflict};
+use endings::{SEALED, end, error_class, was_conflict};
 use folding::{already_cancelled, moot, seen};
 use requests::call;
 
@@ -46,7 +49,7 @@ struct Job<'a> {
     leased: Leased,
     contact: Contact,
     step: Step,
-    spending: Spending<'a>,
+    spending: &'a Spending<'a>,
 }
 
 /// What the call brought.
@@ -66,30 +69,30 @@ enum Outcome {
     Unexplained,
 }
 
-/// Carries out one lease. Errors end in the log, and the lease is given back: one that ours alone cannot record would keep its place among the few under way for good.
-/// Where even that fails, the lease expires. Either way somebody takes the intent up again, with a search if it was sent.
+/// Carries out one lease. Whatever happens, what it was given and did not use goes back: the token, and where the result could not be recorded the lease. Where even that
+/// fails, both come back with time. Then somebody takes the intent up again, with a search if it was sent.
 pub(super) async fn carry_out(sync: &Sync, lease: &Lease) {
-    if let Err(failure) = try_carry_out(sync, lease).await {
-        tracing::warn!(intent.id = %lease.intent_id, company.id = %lease.company_id, class = failure.class(), cause = failure_log::chain(&failure), "the intent is taken up again after its lease");
-        if let Err(error) = let_go(sync, lease).await {
-            tracing::debug!(intent.id = %lease.intent_id, class = error.class(), "the lease could not be given back; it expires");
-        }
+    let spending = Spending::new(&sync.context.pool, &sync.context.pulse, &sync.metrics, lease);
+    // a panic is this intent's, and is counted as any result that could not be recorded
+    let ended = AssertUnwindSafe(try_carry_out(sync, lease, &spending)).catch_unwind().await.unwrap_or_else(|_| {
+        sync.context.metrics.panics.inc();
+        Err(Failure::retry("panicked"))
+    });
+    if spending.close().await {
+        // an outage's next probe may go at once
+        sync.bell.notify_one();
+    }
+    let Err(failure) = ended else { return };
+    tracing::warn!(intent.id = %lease.intent_id, company.id = %lease.company_id, class = failure.class(), cause = failure_log::chain(&failure), "the intent is taken up again after its lease");
+    if let Err(failure) = unrecorded::give_back(sync, lease, &failure).await {
+        tracing::debug!(intent.id = %lease.intent_id, class = failure.class(), "the lease could not be given back; it expires");
     }
 }
 
-async fn let_go(sync: &Sync, lease: &Lease) -> Result<(), StoreError> {
-    let pause = Scale::divided_by(sync.context.config.broker.delay_tiers_divisor).apply(LEASE);
-    let mut tx = CompanyTx::begin(&sync.context.pool, Some(lease.company_id), &[]).await?;
-    intents::let_go(&mut tx, lease.intent_id, sync.holder, i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)).await?;
-    tx.commit().await.map(drop)
-}
-
-async fn try_carry_out(sync: &Sync, lease: &Lease) -> Result<(), Failure> {
-    let Some(mut job) = sync.context.answered("begin an intent", begin(sync, lease)).await? else { return Ok(()) };
-    match job.step {
-        Step::GiveUp { class } => return end(&job, Verdict::Refused { answer: Refusal::CouldNot, class }, None).await,
-        Step::Moot => return moot(&job).await,
-        Step::Send { .. } | Step::Search | Step::Look { .. } => {}
+async fn try_carry_out<'a>(sync: &'a Sync, lease: &'a Lease, spending: &'a Spending<'a>) -> Result<(), Failure> {
+    let Some(mut job) = sync.context.answered("begin an intent", begin(sync, lease, spending)).await? else { return Ok(()) };
+    if let Step::GiveUp { .. } | Step::Moot = job.step {
+        return sync.context.answered("end an intent without a request", without_request(&job)).await;
     }
     if reach(Checkpoint::BeforeCall, sync, lease, job.leased.intent.op).await {
         UNREACHABLE.clone_into(&mut job.leased.credential.base_url);
@@ -104,10 +107,17 @@ async fn try_carry_out(sync: &Sync, lease: &Lease) -> Result<(), Failure> {
     sync.context.answered("record the outcome of an intent", conclude(&job, outcome, record)).await
 }
 
+async fn without_request(job: &Job<'_>) -> Result<(), Failure> {
+    match job.step {
+        Step::GiveUp { class } => end(job, Verdict::Refused { answer: Refusal::CouldNot, class }, None).await,
+        _ => moot(job).await,
+    }
+}
+
 /// Transaction 1: what is leased, and if it is to be sent, the mark that it was.
-async fn begin<'a>(sync: &'a Sync, lease: &'a Lease) -> Result<Option<Job<'a>>, Failure> {
+async fn begin<'a>(sync: &'a Sync, lease: &'a Lease, spending: &'a Spending<'a>) -> Result<Option<Job<'a>>, Failure> {
     let mut tx = CompanyTx::begin(&sync.context.pool, Some(lease.company_id), &[]).await?;
-    let Some(leased) = intents::leased(&mut tx, lease.intent_id, sync.holder).await? else { return Ok(None) };
+    let Some(leased) = intents::leased(&mut tx, lease.intent_id, lease.holder).await? else { return Ok(None) };
     let contact = customers::contact(&mut tx, leased.appointment.customer_id).await?;
     let step = plan(&leased.intent, &leased.appointment, sync.context.clock.now());
     if let Step::Send { uid } = &step {
@@ -117,8 +127,6 @@ async fn begin<'a>(sync: &'a Sync, lease: &'a Lease) -> Result<Option<Job<'a>>, 
     if reach(Checkpoint::AfterIntentCommit, sync, lease, leased.intent.op).await {
         return Err(Failure::retry(INJECTED));
     }
-    let lane = if lease.live { Lane::Live } else { Lane::Bulk };
-    let spending = Spending::new(&sync.context.pool, &sync.metrics, lease.credential_id, lane);
     Ok(Some(Job { sync, lease, leased, contact, step, spending }))
 }
 

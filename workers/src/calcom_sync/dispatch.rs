@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::{self, JoinSet};
 use uuid::Uuid;
 
+use super::bounds::LEASE;
 use super::budget_metrics::BudgetMetrics;
 use super::carry_out::carry_out;
 use crate::runtime::Context;
@@ -21,8 +22,6 @@ use crate::runtime::Context;
 const IN_FLIGHT_MAX: usize = 32;
 /// Of these, kept for the live lane: a caller's wish waits for no bulk one.
 const IN_FLIGHT_RESERVED: usize = 8;
-/// Longer than one call may take (30 s) with its two transactions.
-pub(super) const LEASE: Duration = Duration::from_secs(45);
 /// How long an intent without a doorbell waits at most.
 const POLL: Duration = Duration::from_secs(1);
 /// The shortest pause while something is due that cannot be leased: its credential is at its in-flight cap, or another process was faster.
@@ -34,7 +33,6 @@ const METRICS_PERIOD: Duration = Duration::from_secs(5);
 pub(super) struct Sync {
     pub(super) context: Context,
     pub(super) keyring: Arc<Keyring>,
-    pub(super) holder: Uuid,
     pub(super) bell: Arc<Notify>,
     pub(super) metrics: BudgetMetrics,
     clients: Mutex<HashMap<String, CalcomClient>>,
@@ -67,7 +65,7 @@ pub async fn run(context: Context, bell: Arc<Notify>) {
         }
     };
     let stop = context.stop.clone();
-    let sync = Arc::new(Sync { context, keyring, holder: Uuid::now_v7(), bell, metrics, clients: Mutex::default() });
+    let sync = Arc::new(Sync { context, keyring, bell, metrics, clients: Mutex::default() });
     let showing = tokio::spawn(show_budgets(Arc::clone(&sync)));
     let mut tasks = Tasks::default();
     // the credential that was served last: the next round begins after it
@@ -150,7 +148,7 @@ async fn lease(sync: &Sync, room: Room, after: Uuid) -> Vec<Lease> {
     if room.at_most == 0 {
         return Vec::new();
     }
-    match sync.context.answered("lease due intents", intents::lease_due(&sync.context.pool, sync.holder, room, LEASE, after)).await {
+    match sync.context.answered("lease due intents", intents::lease_due(&sync.context.pool, room, LEASE, after)).await {
         Ok(leases) => leases,
         Err(error) => {
             tracing::warn!(class = error.class(), "due intents could not be leased");
@@ -171,7 +169,7 @@ async fn pause(sync: &Sync) -> Duration {
 /// Reads how the budgets stand, for the metrics, until the process drains.
 async fn show_budgets(sync: Arc<Sync>) {
     loop {
-        match budgets::states(&sync.context.pool).await {
+        match sync.context.answered("read how the budgets stand", budgets::states(&sync.context.pool)).await {
             Ok(states) => sync.metrics.show(&states, Instant::now()),
             Err(error) => tracing::debug!(class = error.class(), "how the budgets stand could not be read"),
         }

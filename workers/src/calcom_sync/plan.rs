@@ -5,6 +5,8 @@ use shared::protection::Protection;
 use shared::store::appointments::Appointment;
 use shared::store::intents::{Intent, IntentState, Op};
 
+use super::failed_wish::IN_THE_PAST;
+
 /// How often a change is sent at most: with a search before each repeat, more only hammers.
 const SENT_MAX: i32 = 6;
 /// How often the outcome is looked for before a repeat: reads come from a replica that lags (calcom reference 3.4).
@@ -39,7 +41,7 @@ pub(super) fn plan(intent: &Intent, appointment: &Appointment, now: DateTime<Utc
     // a past appointment has an end state (incident 14); what is to be cancelled may have been moved since the wish
     let wanted_at = if intent.op == Op::Cancel { Some(appointment.starts_at) } else { intent.starts_at };
     if wanted_at.is_some_and(|starts_at| starts_at <= now) {
-        return Step::GiveUp { class: "in_the_past" };
+        return Step::GiveUp { class: IN_THE_PAST };
     }
     match intent.op {
         Op::Create => Step::Send { uid: None },

@@ -45,10 +45,12 @@ const PAGES_PER_LEASE: i32 = 50;
 const PAGES_MAX: i32 = 10_000;
 /// Before a failed run goes on.
 const ERROR_PAUSE_SECONDS: i32 = 30;
+/// Before a run that became too long goes on: people shall see it meanwhile, and a list that never ends costs no more than that.
+const TOO_LONG_PAUSE_SECONDS: i32 = 3600;
 /// How far a sweep reaches back before where the last one ended: reads come from a replica that lags, and Cal.com's clock is not ours.
 const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 /// What changed more recently is left to its webhook, which may be on its way, and to our own requests, which may be under way.
-const SETTLE: TimeDelta = TimeDelta::seconds(60);
+pub(crate) const SETTLE: TimeDelta = TimeDelta::seconds(60);
 /// The window: yesterday (somebody did not come) to as far ahead as anybody books.
 const WINDOW_BACK: TimeDelta = TimeDelta::days(2);
 const WINDOW_AHEAD: TimeDelta = TimeDelta::days(400);
@@ -122,7 +124,7 @@ pub async fn run(context: Context) {
     while !stop.is_cancelled() {
         while running.try_join_next().is_some() {}
         if running.len() < AT_ONCE {
-            match sweeps::lease(&all.context.pool, all.holder, LEASE_SECONDS).await {
+            match all.context.answered("lease a sweep", sweeps::lease(&all.context.pool, all.holder, LEASE_SECONDS)).await {
                 Ok(Some(sweep)) => {
                     running.spawn(carry_out(Arc::clone(&all), sweep));
                     continue;
@@ -142,12 +144,13 @@ pub async fn run(context: Context) {
 async fn carry_out(all: Arc<Sweeps>, sweep: Leased) {
     let (kind, credential) = (sweep.kind.literal(), sweep.credential_id);
     // a panic here ends one sweep, not the role
-    let ended = AssertUnwindSafe(all.pages(&sweep)).catch_unwind().await;
+    let ended = AssertUnwindSafe(all.context.answered("carry out a sweep", all.pages(&sweep))).catch_unwind().await;
     let (pause, class) = match &ended {
         Ok(Ok(true)) => return,
         Ok(Ok(false)) => (0, None),
         Ok(Err(SweepError::LeaseLost)) => return,
         Ok(Err(SweepError::Draining)) => (0, None),
+        Ok(Err(error @ SweepError::TooManyPages)) => return start_over(&all, &sweep, error).await,
         Ok(Err(error)) => {
             tracing::warn!(credential.id = %credential, kind, class = error.class(), cause = failure_log::chain(error), "a sweep stopped; it goes on later");
             (ERROR_PAUSE_SECONDS, Some(error.class()))
@@ -157,7 +160,17 @@ async fn carry_out(all: Arc<Sweeps>, sweep: Leased) {
             (ERROR_PAUSE_SECONDS, Some("panicked"))
         }
     };
-    if let Err(error) = sweeps::give_back(&all.context.pool, &sweep, pause, class).await {
+    if let Err(error) = all.context.answered("give a sweep back", sweeps::give_back(&all.context.pool, &sweep, pause, class)).await {
+        tracing::warn!(credential.id = %credential, kind, class = error.class(), "a sweep could not be given back: its lease runs out");
+    }
+}
+
+/// What was read stays read: the next run goes on behind it.
+async fn start_over(all: &Sweeps, sweep: &Leased, error: &SweepError) {
+    let (kind, credential) = (sweep.kind.literal(), sweep.credential_id);
+    tracing::error!(credential.id = %credential, kind, class = error.class(), "a sweep became too long; it starts over in an hour");
+    let given_up = sweeps::start_over(&all.context.pool, sweep, TOO_LONG_PAUSE_SECONDS, error.class());
+    if let Err(error) = all.context.answered("start a sweep over", given_up).await {
         tracing::warn!(credential.id = %credential, kind, class = error.class(), "a sweep could not be given back: its lease runs out");
     }
 }
@@ -208,10 +221,14 @@ impl Sweeps {
         &self,
         reader: &Reader<'_>,
         sweep: &Leased,
-        bookings: Vec<Booking>,
+        mut bookings: Vec<Booking>,
         unknown: &mut Vec<i64>,
         movers: &mut Movers,
     ) -> Result<Repaired, SweepError> {
+        if sweep.kind == SweepKind::Window {
+            // its bounds are about when a booking starts: what changed just now is left to its webhook here
+            bookings.retain(|booking| booking.updated_at.or(booking.created_at).is_none_or(|at| at <= settled(sweep)));
+        }
         let asking = self.asking(reader, sweep, &bookings).await?;
         let sorted = page::sort(&self.context, sweep, bookings, &asking, movers).await?;
         let mut repaired = Repaired::new();
@@ -299,6 +316,11 @@ impl Sweeps {
     }
 }
 
+/// What changed before this was told by its webhook, or never will be: neither on its way, nor waiting for a worker of ours.
+fn settled(sweep: &Leased) -> DateTime<Utc> {
+    sweep.now.min(sweep.heard_until) - SETTLE
+}
+
 /// The run in progress, or a new one; `None`: there is nothing to read yet.
 fn begun(sweep: &Leased) -> Option<Run> {
     if sweep.run.started_at.is_some() {
@@ -307,7 +329,7 @@ fn begun(sweep: &Leased) -> Option<Run> {
     let now = sweep.now;
     let (from, until) = match sweep.kind {
         SweepKind::Adoption => (DateTime::UNIX_EPOCH, now),
-        SweepKind::Updates => (sweep.cursor_at? - OVERLAP, now - SETTLE),
+        SweepKind::Updates => (sweep.cursor_at? - OVERLAP, settled(sweep)),
         SweepKind::Window => (now - WINDOW_BACK, now + WINDOW_AHEAD),
     };
     (from < until).then_some(Run { started_at: Some(now), from: Some(from), until: Some(until), page: Page { from: Some(from), skip: 0 }, pages: 0 })

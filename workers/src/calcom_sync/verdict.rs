@@ -35,7 +35,7 @@ pub(super) enum Verdict {
 
 /// What the outcome of a request says about the account that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(crate) enum Word {
     /// Cal.com is there, whatever it said.
     Answers,
     /// It failed as it fails for everybody.
@@ -47,7 +47,7 @@ pub(super) enum Word {
 }
 
 /// See [`Word`]. `None`: a usable answer.
-pub(super) fn word(error: Option<&CalcomError>) -> Word {
+pub(crate) fn word(error: Option<&CalcomError>) -> Word {
     match error.map(CalcomError::class) {
         // a maintenance page is an outage, too
         Some(Class::UnknownOutcome | Class::NotSent | Class::UnexpectedAnswer) => Word::Fails,

@@ -10,7 +10,7 @@ use shared::store::records::{self, ApiCall};
 use shared::store::tx::{CompanyTx, uid_lock};
 
 use super::endings::end;
-use super::receipt::{fulfils, has_ended};
+use super::receipt::{fulfils, has_ended, was_moved_on};
 use super::{CONTENTION_REPEATS_MAX, Job, commit};
 use crate::booking_facts::{self, Booker, Heard, fact_hash};
 use crate::calcom_sync::plan::Step;
@@ -49,7 +49,7 @@ pub(super) async fn seen(job: &Job<'_>, bookings: &[Booking], call: ApiCall) -> 
 /// The chain is folded and its head is another uid now: the change is sent against that one. Bounded by the number of sends.
 async fn follow(job: &Job<'_>) -> Result<(), Failure> {
     let mut tx = CompanyTx::begin(&job.sync.context.pool, Some(job.leased.appointment.company_id), &[]).await?;
-    intents::put_back(&mut tx, job.leased.intent.id, job.sync.holder, "recorded", 0, false, "moved_meanwhile").await?;
+    intents::put_back(&mut tx, job.leased.intent.id, job.lease.holder, "recorded", 0, false, "moved_meanwhile").await?;
     commit(job, tx).await
 }
 
@@ -66,17 +66,21 @@ async fn fold_all(job: &Job<'_>, heard: &[Heard], locks: &[i64], call: &ApiCall,
 }
 
 /// What a booking of the API tells. One that we made or moved and that has ended since tells two things, and only the first of them was our doing; the end comes first,
-/// so that nobody hears "gebucht" of it.
+/// so that nobody hears "gebucht" of it. One that somebody moved on since tells only that it was: where it is now, its successor tells, and nobody hears of the wished time.
 fn all_heard(job: &Job<'_>, booking: &Booking) -> Vec<Heard> {
     let intent = &job.leased.intent;
-    if !(has_ended(booking) && matches!(intent.op, Op::Create | Op::Reschedule) && fulfils(intent, booking)) {
+    let was_ours = matches!(intent.op, Op::Create | Op::Reschedule) && fulfils(intent, booking);
+    if !was_ours || !(has_ended(booking) || was_moved_on(booking)) {
         return vec![heard(job, booking)];
     }
-    let ended = Heard { intent_id: None, ..heard(job, booking) };
+    // when the row changed is when it ended
     let mut made = heard(job, &Booking { updated_at: booking.created_at, cancellation_reason: None, ..booking.clone() });
     made.fact.happening = Happening::Existed;
     made.fact.hash = fact_hash(Happening::Existed, &booking.uid, booking.start, booking.end, 0);
-    vec![ended, made]
+    if was_moved_on(booking) {
+        return vec![made];
+    }
+    vec![Heard { intent_id: None, ..heard(job, booking) }, made]
 }
 
 /// A booking of the API as a fact.

@@ -35,10 +35,16 @@ pub(super) fn is_successor(intent: &Intent, uid: &str, booking: &Booking) -> boo
 pub(super) fn fulfils(intent: &Intent, booking: &Booking) -> bool {
     match intent.op {
         Op::Create => carries_token(intent, booking),
-        Op::Reschedule => Some(booking.start) == intent.starts_at && intent.uid.as_deref() != Some(booking.uid.as_str()),
+        // a booking that somebody else moved to that time, perhaps after our own move, is not our doing
+        Op::Reschedule => intent.uid.as_deref().is_some_and(|uid| is_successor(intent, uid, booking)),
         Op::Cancel => booking.is_cancelled() && booking.rescheduled_to_uid.is_none(),
         Op::Look => true,
     }
+}
+
+/// The booking was what the intent asked for, and somebody moved it on since: the wish was fulfilled, and nothing of it is left.
+pub(super) fn was_moved_on(booking: &Booking) -> bool {
+    booking.rescheduled_to_uid.is_some()
 }
 
 /// The booking is over: cancelled or refused, and not because it was moved.
@@ -135,10 +141,17 @@ mod tests {
         assert!(!has_ended(&moved));
     }
 
+    /// Two moves can end at one time: only the one from our booking is ours, and where it was moved on it is still ours.
     #[test]
-    fn a_move_is_fulfilled_by_another_booking_at_the_wished_time() {
+    fn a_move_is_fulfilled_by_the_booking_that_ours_was_moved_to() {
         let reschedule = Intent { op: Op::Reschedule, uid: Some("uid0".to_owned()), ..intent() };
-        assert!(fulfils(&reschedule, &ours()));
-        assert!(!fulfils(&Intent { uid: Some("uid1".to_owned()), ..reschedule }, &ours()), "the old one itself");
+        let moved = Booking { rescheduled_from_uid: Some("uid0".to_owned()), ..ours() };
+        assert!(fulfils(&reschedule, &moved) && !was_moved_on(&moved));
+        let moved_on = Booking { status: "cancelled".to_owned(), rescheduled_to_uid: Some("uid2".to_owned()), ..moved.clone() };
+        assert!(fulfils(&reschedule, &moved_on) && was_moved_on(&moved_on) && !has_ended(&moved_on));
+        assert!(!fulfils(&reschedule, &Booking { rescheduled_from_uid: Some("uid7".to_owned()), ..moved.clone() }), "moved there from elsewhere by somebody");
+        assert!(!fulfils(&reschedule, &ours()), "a booking of its own");
+        assert!(!fulfils(&Intent { uid: Some("uid1".to_owned()), ..reschedule.clone() }, &moved), "the old one itself");
+        assert!(!fulfils(&Intent { uid: None, ..reschedule }, &moved));
     }
 }

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use shared::calcom::{Access, Booking, BookingFilter, CalcomClient, CalcomError, Credential, NewAttendee, NewBooking, Sort};
 use shared::domain::phone::E164;
 use shared::domain::provenance::REASON_NOT_GIVEN;
-use shared::envelope::Lane;
 use shared::store::intents::{Intent, Leased, Op};
 use shared::telemetry::Masked;
 
@@ -18,15 +17,9 @@ use super::receipt::{carries_token, fulfils, has_ended, is_successor};
 use super::{Job, Outcome, no_answer};
 use crate::calcom_events::TOKEN_KEY;
 use crate::calcom_sync::PLACEHOLDER_EMAIL_HOST;
+use crate::calcom_sync::bounds;
 use crate::calcom_sync::budget_metrics::Purpose;
 use crate::calcom_sync::plan::Step;
-
-/// Cal.com does calendar and video work and our own webhook inside a request (calcom reference 3.3).
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// While a caller waits six seconds for the answer, more than this only keeps the outcome unknown for longer.
-const CALL_TIMEOUT_LIVE: Duration = Duration::from_secs(10);
-/// Everything that one lease does at Cal.com, several reads included: well below the lease itself, so that nobody else has taken it up meanwhile.
-const JOB_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// A list bounded by the end of bookings finds every one that begins at a time if it reaches a day beyond.
 const LONGEST_BOOKING: chrono::Duration = chrono::Duration::hours(24);
@@ -44,8 +37,7 @@ pub(super) async fn call(job: &Job<'_>) -> Outcome {
         Err(error) => return Outcome::Failed(error),
     };
     let credential = Credential { api_key };
-    let live = job.leased.intent.lane == Lane::Live.name();
-    let access = Access::new(&credential).within(if live { CALL_TIMEOUT_LIVE } else { CALL_TIMEOUT });
+    let access = Access::new(&credential).within(job.spending.call_max());
     let work = async {
         match &job.step {
             Step::Send { uid } => send(job, &client, access, uid.as_deref()).await,
@@ -54,7 +46,7 @@ pub(super) async fn call(job: &Job<'_>) -> Outcome {
             Step::GiveUp { .. } | Step::Moot => Ok(Outcome::Absent),
         }
     };
-    match tokio::time::timeout(JOB_TIMEOUT, work).await {
+    match tokio::time::timeout(bounds::left(job.lease.asked_at.elapsed()), work).await {
         Ok(result) => result.unwrap_or_else(Outcome::Failed),
         Err(_) => {
             let waited_for_a_token = !job.spending.gave_up(purpose(job)).await;

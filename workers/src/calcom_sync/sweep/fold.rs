@@ -1,6 +1,6 @@
 //! Folds a page of bookings into our rows, company by company in one transaction each, through the same fold as every webhook.
 //!
-//! A booking that cannot be folded now stands in nobody's way: its company's page is redone one by one without it, and the next sweeps see it again.
+//! A booking that cannot be folded stands in nobody's way: its company's page is redone one by one without it, it is counted, and a human sees it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -37,15 +37,17 @@ pub(super) type Repaired = BTreeMap<String, u64>;
 /// # Errors
 /// Postgres is away, or contention did not end.
 pub(super) async fn fold(context: &Context, group: &Group) -> Result<Repaired, Failure> {
-    match fold_items(context, group, &group.items).await {
-        Err(failure) if is_of_one(&failure) && group.items.len() > 1 => {}
-        other => return other.or_else(|failure| left_out(group, failure)),
-    }
     let mut repaired = Repaired::new();
+    match (fold_items(context, group, &group.items).await, group.items.as_slice()) {
+        (Err(failure), [item]) if is_of_one(&failure) => return leave_out(context, group, item, &failure).await.map(|()| repaired),
+        (Err(failure), _) if is_of_one(&failure) => {}
+        (other, _) => return other,
+    }
     for item in &group.items {
-        let one = fold_items(context, group, std::slice::from_ref(item)).await.or_else(|failure| left_out(group, failure))?;
-        for (kind, count) in one {
-            *repaired.entry(kind).or_default() += count;
+        match fold_items(context, group, std::slice::from_ref(item)).await {
+            Ok(one) => one.into_iter().for_each(|(kind, count)| *repaired.entry(kind).or_default() += count),
+            Err(failure) if is_of_one(&failure) => leave_out(context, group, item, &failure).await?,
+            Err(failure) => return Err(failure),
         }
     }
     Ok(repaired)
@@ -56,12 +58,34 @@ const fn is_of_one(failure: &Failure) -> bool {
     matches!(failure, Failure::Park { .. } | Failure::Retry { .. } | Failure::Wait { .. })
 }
 
-fn left_out(group: &Group, failure: Failure) -> Result<Repaired, Failure> {
-    if !is_of_one(&failure) {
-        return Err(failure);
+/// Counted, and a human sees it: once per credential and booking, however many sweeps meet it. What only waits for the outcome of a wish of ours is not stuck: that outcome
+/// tells of the booking, too.
+async fn leave_out(context: &Context, group: &Group, item: &Item, failure: &Failure) -> Result<(), Failure> {
+    context.metrics.reconcile.left_out(Provider::Calcom);
+    tracing::warn!(company.id = %group.company_id, class = failure.class(), cause = failure_log::chain(failure), "a booking of a sweep was left out");
+    if matches!(failure, Failure::Wait { .. }) {
+        return Ok(());
     }
-    tracing::warn!(company.id = %group.company_id, class = failure.class(), cause = failure_log::chain(&failure), "a booking of a sweep was left out");
-    Ok(Repaired::new())
+    let mut tx = CompanyTx::begin(&context.pool, Some(group.company_id), &[]).await?;
+    let finding = Finding {
+        subject: "booking",
+        reason: "sweep_left_out",
+        appointment_id: None,
+        call_id: None,
+        intent_id: None,
+        details: json!({
+            "credential_id": group.credential_id, "calcom_booking_id": item.booking.id, "event_type_id": item.booking.event_type_id, "class": failure.class(),
+        }),
+        dedup_key: format!("sweep_left_out/{}/{}", group.credential_id, key_of(&item.booking.uid)),
+    };
+    reviews::open(&mut tx, &finding).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// A uid is a capability: what keys are made of is its hash.
+fn key_of(uid: &str) -> String {
+    hex::encode(&Sha256::digest(uid.as_bytes())[..8])
 }
 
 async fn fold_items(context: &Context, group: &Group, items: &[Item]) -> Result<Repaired, Failure> {
@@ -177,8 +201,6 @@ async fn still_alive(tx: &mut CompanyTx, booking: &Booking, known: &Known, appoi
     if !(lives && matches!(known.state, BookingState::Cancelled | BookingState::Rejected)) {
         return Ok(());
     }
-    // a uid is a capability: the key holds its hash
-    let key = hex::encode(&Sha256::digest(booking.uid.as_bytes())[..8]);
     let finding = Finding {
         subject: "appointment",
         reason: "still_alive_in_calcom",
@@ -186,9 +208,10 @@ async fn still_alive(tx: &mut CompanyTx, booking: &Booking, known: &Known, appoi
         call_id: None,
         intent_id: None,
         details: json!({ "appointment_number": appointment.number }),
-        dedup_key: format!("still_alive_in_calcom/{key}"),
+        dedup_key: format!("still_alive_in_calcom/{}", key_of(&booking.uid)),
     };
-    reviews::open(tx, &finding).await?;
+    // it may come to life again after a human mended it
+    reviews::open_anew(tx, &finding).await?;
     Ok(())
 }
 

@@ -17,6 +17,8 @@ const MOVERS_MAX: usize = 5000;
 /// One company's bookings of a page.
 pub(super) struct Group {
     pub company_id: Uuid,
+    /// Whose list it is.
+    pub credential_id: Uuid,
     pub items: Vec<Item>,
     /// What a first go-live takes over: nobody could have told it.
     pub adopts: bool,
@@ -78,7 +80,7 @@ pub(super) async fn sort(context: &Context, sweep: &Leased, mut bookings: Vec<Bo
         .map(|(company_id, mut items)| {
             // a chain is built from its root
             items.sort_by_key(|item| (item.booking.created_at, item.booking.id));
-            Group { company_id, items, adopts: sweep.kind == SweepKind::Adoption }
+            Group { company_id, credential_id: sweep.credential_id, items, adopts: sweep.kind == SweepKind::Adoption }
         })
         .collect();
     Ok(Sorted { groups, unknown_event_types })

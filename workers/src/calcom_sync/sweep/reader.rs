@@ -7,14 +7,14 @@ use chrono::{DateTime, Utc};
 use shared::calcom::{Access, Booking, BookingFilter, BookingPage, CalcomClient, CalcomError, Credential, Sort};
 use shared::envelope::Lane;
 use shared::store::budgets::{self, Taken};
+use shared::store::records::{self, ApiCall};
 use shared::store::sweeps::{self, Leased, Run, SweepKind};
 
 use super::{LEASE_SECONDS, SweepError, paging};
+use crate::calcom_sync::bounds::CALL_MAX;
 use crate::calcom_sync::verdict::{Word, word};
 use crate::runtime::Context;
 
-/// A page of a hundred bookings is one query for Cal.com.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A wait for a token is cut into such pieces, to notice a stop and to keep the lease.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often the lease is kept while nothing else writes its row.
@@ -46,7 +46,7 @@ impl Reader<'_> {
     /// Cal.com fails or answers something else than what was asked, the process drains, or the lease is lost.
     pub(super) async fn page(&self, run: &Run) -> Result<Read, SweepError> {
         let filter = filter(self.sweep.kind, run);
-        let page = self.request(self.client.list_bookings(self.access(), &filter)).await?;
+        let page = self.request("list_bookings", self.client.list_bookings(self.access(), &filter)).await?;
         check(self.sweep.kind, run, &page)?;
         if page.unreadable > 0 {
             tracing::warn!(credential.id = %self.sweep.credential_id, rows = page.unreadable, "Cal.com listed bookings without uid or start");
@@ -64,7 +64,7 @@ impl Reader<'_> {
         let listed: HashSet<String> = bookings.iter().map(|booking| booking.uid.clone()).collect();
         let missing: Vec<String> = bookings.iter().filter_map(|booking| booking.rescheduled_to_uid.clone()).filter(|uid| !listed.contains(uid)).collect();
         for uid in missing.into_iter().take(SUCCESSORS_MAX) {
-            bookings.extend(self.request(self.client.get_booking(self.access(), &uid)).await?);
+            bookings.extend(self.request("get_booking", self.client.get_booking(self.access(), &uid)).await?);
         }
         Ok(())
     }
@@ -74,7 +74,7 @@ impl Reader<'_> {
     /// # Errors
     /// As [`Reader::page`]; an event type that is gone asks nobody.
     pub(super) async fn asks_host(&self, event_type_id: i64) -> Result<bool, SweepError> {
-        match self.request(self.client.event_type(self.access(), event_type_id)).await {
+        match self.request("event_type", self.client.event_type(self.access(), event_type_id)).await {
             Ok(event_type) => Ok(event_type.always_asks_host),
             Err(SweepError::Calcom(error)) if word(Some(&error)) == Word::Answers => Ok(false),
             Err(error) => Err(error),
@@ -82,12 +82,14 @@ impl Reader<'_> {
     }
 
     fn access(&self) -> Access<'_> {
-        Access::new(&self.credential).within(CALL_TIMEOUT)
+        Access::new(&self.credential).within(CALL_MAX)
     }
 
-    async fn request<T>(&self, request: impl Future<Output = Result<T, CalcomError>>) -> Result<T, SweepError> {
+    async fn request<T>(&self, operation: &'static str, request: impl Future<Output = Result<T, CalcomError>>) -> Result<T, SweepError> {
         self.token().await?;
+        let begun = Instant::now();
         let answer = request.await;
+        self.record(operation, begun, answer.as_ref().err()).await?;
         let (pool, id) = (&self.context.pool, self.sweep.credential_id);
         match word(answer.as_ref().err()) {
             Word::Answers => budgets::succeeded(pool, id).await?,
@@ -96,6 +98,22 @@ impl Reader<'_> {
             Word::Nothing => {}
         }
         Ok(answer?)
+    }
+
+    /// A list is of all companies of the account, and so of none.
+    async fn record(&self, operation: &'static str, begun: Instant, error: Option<&CalcomError>) -> Result<(), SweepError> {
+        let record = ApiCall {
+            intent_id: None,
+            credential_id: self.sweep.credential_id,
+            provider: "calcom",
+            operation,
+            lane: Lane::Bulk,
+            status: error.and_then(CalcomError::status),
+            error_class: error.map(|error| error.class().name()),
+            provider_request_id: error.and_then(|error| error.request_id()).map(str::to_owned),
+            took_ms: i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX),
+        };
+        Ok(records::insert_account_request(&self.context.pool, &record).await?)
     }
 
     /// Waits for a token as long as it takes: a sweep is in nobody's way, and its lease is kept meanwhile.
