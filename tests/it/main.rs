@@ -22,6 +22,7 @@ mod holds;
 mod intent_outcomes;
 mod lanes;
 mod left_out;
+mod looks;
 mod operated_jobs;
 mod outbox_relay;
 mod phone_booking;

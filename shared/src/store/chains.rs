@@ -142,8 +142,9 @@ const LOAD: &str = "
         'locked', (SELECT to_jsonb(l) FROM locked l),
         'seen_revision', (SELECT a.revision FROM appointments a WHERE a.company_id = $1 AND a.id = (SELECT id FROM chosen)),
         'bookings', coalesce((SELECT jsonb_agg(to_jsonb(k)) FROM calcom_bookings k WHERE k.company_id = $1 AND k.appointment_id = (SELECT id FROM chosen)), '[]'),
-        'intents', coalesce((SELECT jsonb_agg(to_jsonb(i)) FROM (SELECT * FROM intents WHERE company_id = $1 AND appointment_id = (SELECT id FROM chosen)
-                                                                ORDER BY created_at DESC, id DESC LIMIT 20) i), '[]'),
+        'intents', coalesce((SELECT jsonb_agg(to_jsonb(i) ORDER BY i.created_at DESC, i.id DESC) FROM (SELECT * FROM intents WHERE company_id = $1 AND appointment_id = (SELECT id FROM chosen)
+                                                                -- the wish that made it, and any other, must not be lost behind many looks
+                                                                ORDER BY op <> 'create', op = 'look', created_at DESC, id DESC LIMIT 20) i), '[]'),
         'staff_id', (SELECT s.id FROM staff s WHERE s.company_id = $1 AND s.calcom_user_id = $6 ORDER BY s.id LIMIT 1),
         'staff', coalesce((SELECT jsonb_agg(jsonb_build_object('calcom_user_id', s.calcom_user_id, 'id', s.id) ORDER BY s.id) FROM staff s
                            WHERE s.company_id = $1 AND (s.calcom_user_id = $6 OR s.calcom_user_id IN (

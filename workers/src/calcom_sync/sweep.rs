@@ -12,6 +12,8 @@ mod paging;
 mod reader;
 mod unknown;
 
+pub(super) use facts::ending_of;
+
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -48,7 +48,7 @@ fn name_in(utterance: &str) -> Option<String> {
     let folded: Vec<String> = words.iter().map(|word| letters::words(word).concat()).collect();
     let capitals = utterance.chars().any(char::is_uppercase);
     (0..words.len()).rev().find_map(|start| {
-        let cue = CUES.iter().find(|cue| folded[start..].len() > cue.words.len() && folded[start..].iter().zip(cue.words).all(|(word, cue)| word == cue))?;
+        let cue = CUES.iter().find(|cue| folded[start..].len() >= cue.words.len() && folded[start..].iter().zip(cue.words).all(|(word, cue)| word == cue))?;
         // a sentence ended inside the phrase: "So war mein Name. Ist …"
         let end = start + cue.words.len();
         if words[start..end].iter().any(|word| word.ends_with(['.', '!', '?'])) {

@@ -6,6 +6,7 @@ use shared::calcom::Booking;
 use shared::domain::booking_chain::{Fact, Happening, Predecessor};
 use shared::domain::provenance::{Actor, Channel, Provenance};
 use shared::store::intents::{self, Leased, Op};
+use shared::store::known_bookings::{self, Known};
 use shared::store::records::{self, ApiCall};
 use shared::store::tx::{CompanyTx, uid_lock};
 
@@ -14,6 +15,7 @@ use super::receipt::{fulfils, has_ended, was_moved_on};
 use super::{CONTENTION_REPEATS_MAX, Job, commit};
 use crate::booking_facts::{self, Booker, Heard, fact_hash};
 use crate::calcom_sync::plan::Step;
+use crate::calcom_sync::sweep::ending_of;
 use crate::calcom_sync::verdict::{Refusal, Verdict};
 use crate::runtime::handler::Failure;
 
@@ -23,10 +25,9 @@ pub(super) async fn seen(job: &Job<'_>, bookings: &[Booking], call: ApiCall) -> 
     let searched = !matches!(job.step, Step::Send { .. });
     let fulfilled = intent.op == Op::Look || bookings.iter().any(|booking| fulfils(intent, booking));
     let company_id = job.leased.appointment.company_id;
-    let heard: Vec<Heard> = bookings.iter().flat_map(|booking| all_heard(job, booking)).collect();
-    let locks: Vec<i64> = heard.iter().flat_map(|heard| heard.locks(company_id)).collect();
+    let locks: Vec<i64> = bookings.iter().flat_map(|booking| all_heard(job, booking, None)).flat_map(|heard| heard.locks(company_id)).collect();
     for repeat in 0.. {
-        match fold_all(job, &heard, &locks, &call, fulfilled && intent.op == Op::Look).await {
+        match fold_all(job, bookings, &locks, &call, fulfilled && intent.op == Op::Look).await {
             Err(Failure::Contention { .. }) if repeat < CONTENTION_REPEATS_MAX => {}
             other => {
                 other?;
@@ -53,10 +54,14 @@ async fn follow(job: &Job<'_>) -> Result<(), Failure> {
     commit(job, tx).await
 }
 
-async fn fold_all(job: &Job<'_>, heard: &[Heard], locks: &[i64], call: &ApiCall, settle_look: bool) -> Result<(), Failure> {
+async fn fold_all(job: &Job<'_>, bookings: &[Booking], locks: &[i64], call: &ApiCall, settle_look: bool) -> Result<(), Failure> {
     let mut tx = CompanyTx::begin(&job.sync.context.pool, Some(job.leased.appointment.company_id), locks).await?;
-    for heard in heard {
-        booking_facts::apply(&mut tx, heard).await?;
+    let uids: Vec<&str> = bookings.iter().map(|booking| booking.uid.as_str()).collect();
+    let known = known_bookings::of(&mut tx, &uids).await?;
+    for booking in bookings {
+        for heard in all_heard(job, booking, known.iter().find(|known| known.uid == booking.uid)) {
+            booking_facts::apply(&mut tx, &heard).await?;
+        }
     }
     if settle_look {
         intents::settle(&mut tx, job.leased.intent.id, true, None, None).await?;
@@ -67,27 +72,29 @@ async fn fold_all(job: &Job<'_>, heard: &[Heard], locks: &[i64], call: &ApiCall,
 
 /// What a booking of the API tells. One that we made or moved and that has ended since tells two things, and only the first of them was our doing; the end comes first,
 /// so that nobody hears "gebucht" of it. One that somebody moved on since tells only that it was: where it is now, its successor tells, and nobody hears of the wished time.
-fn all_heard(job: &Job<'_>, booking: &Booking) -> Vec<Heard> {
+fn all_heard(job: &Job<'_>, booking: &Booking, known: Option<&Known>) -> Vec<Heard> {
     let intent = &job.leased.intent;
     let was_ours = matches!(intent.op, Op::Create | Op::Reschedule) && fulfils(intent, booking);
     if !was_ours || !(has_ended(booking) || was_moved_on(booking)) {
-        return vec![heard(job, booking)];
+        return vec![heard(job, booking, known)];
     }
     // when the row changed is when it ended
-    let mut made = heard(job, &Booking { updated_at: booking.created_at, cancellation_reason: None, ..booking.clone() });
+    let mut made = heard(job, &Booking { updated_at: booking.created_at, cancellation_reason: None, ..booking.clone() }, known);
     made.fact.happening = Happening::Existed;
     made.fact.hash = fact_hash(Happening::Existed, &booking.uid, booking.start, booking.end, 0);
     if was_moved_on(booking) {
         return vec![made];
     }
-    vec![Heard { intent_id: None, ..heard(job, booking) }, made]
+    vec![Heard { intent_id: None, ..heard(job, booking, known) }, made]
 }
 
-/// A booking of the API as a fact.
-fn heard(job: &Job<'_>, booking: &Booking) -> Heard {
+/// A booking of the API as a fact. What ended it, the API does not always show: what we know of it decides, as in a sweep.
+fn heard(job: &Job<'_>, booking: &Booking, known: Option<&Known>) -> Heard {
     let Leased { intent, appointment, .. } = &job.leased;
     let happening = match booking.status.as_str() {
-        "cancelled" if booking.rescheduled_to_uid.is_none() => Happening::Cancelled,
+        // a cancellation that we wish for ends it, whatever ended it before
+        "cancelled" if intent.op == Op::Cancel && booking.rescheduled_to_uid.is_none() => Happening::Cancelled,
+        "cancelled" => ending_of(booking, known).unwrap_or(Happening::Accepted),
         "rejected" => Happening::Rejected,
         "pending" => Happening::Requested,
         _ => Happening::Accepted,
@@ -142,7 +149,7 @@ pub(super) async fn already_cancelled(job: &Job<'_>, call: Option<&ApiCall>) -> 
         (Step::Send { uid: Some(uid) }, ..) | (_, Some(uid), _) | (_, _, Some(uid)) => uid.clone(),
         _ => return Box::pin(end(job, Verdict::Refused { answer: Refusal::CouldNot, class: "never_booked" }, call)).await,
     };
-    let mut heard = heard(job, &Booking::told(uid.clone(), "cancelled", appointment.starts_at, appointment.ends_at));
+    let mut heard = heard(job, &Booking::told(uid.clone(), "cancelled", appointment.starts_at, appointment.ends_at), None);
     heard.fact.reason.clone_from(&intent.reason);
     heard.intent_id = Some(intent.id);
     let locks = [uid_lock(appointment.company_id, &uid)];

@@ -82,7 +82,7 @@ fn was_requested(booking: &Booking, known: Option<&Known>, asks_host: bool, open
 }
 
 /// What ended a cancelled booking; `None` for one that was moved: its successor tells that.
-fn ending_of(booking: &Booking, known: Option<&Known>) -> Option<Happening> {
+pub(in crate::calcom_sync) fn ending_of(booking: &Booking, known: Option<&Known>) -> Option<Happening> {
     let asked = booking.cancellation_reason.as_ref().is_some_and(|reason| reason.expose().starts_with(ANOTHER_TIME));
     match known.map(|known| known.state) {
         _ if !booking.is_cancelled() || booking.rescheduled_to_uid.is_some() => None,
