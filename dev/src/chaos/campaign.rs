@@ -24,6 +24,8 @@ use crate::calcom_stand_in;
 use crate::progress::Progress;
 use crate::servers::Servers;
 
+/// A sweep leaves alone what changed in the last minute: its webhook may be on its way. Some seconds for the clocks.
+const SETTLED: Duration = Duration::from_secs(70);
 /// So much longer load and faults go on if a kind of fault has hit nothing yet; a short campaign does not owe every kind (`report::goals`).
 const OVERTIME: Duration = Duration::from_secs(30);
 const OVERTIME_SHARE: u32 = 3;
@@ -136,7 +138,7 @@ async fn fight(arena: &Arc<Arena>, fleet: &Arc<Fleet>, progress: &Progress, orde
     struck?;
     step.done_with(format!("{} acknowledged, {} kills", arena.gate.acknowledged(), striker.kills()));
     let bound = if orders.trial.broken().is_some() { QUIET_BOUND_OF_A_BREAK } else { QUIET_BOUND };
-    let (quiet, calls_before_sweeps) = come_to_rest(arena, fleet, progress, bound).await?;
+    let (quiet, calls_before_sweeps) = come_to_rest(arena, fleet, progress, bound, tokio::time::Instant::now() + SETTLED).await?;
     let (wishes, troubles) = load.take();
     Ok(Fought {
         wishes,
@@ -151,8 +153,14 @@ async fn fight(arena: &Arc<Arena>, fleet: &Arc<Fleet>, progress: &Progress, orde
     })
 }
 
-/// Quiet, then every job of the scheduler once (what webhooks lost, sweeps find), then quiet again.
-async fn come_to_rest(arena: &Arena, fleet: &Fleet, progress: &Progress, bound: Duration) -> anyhow::Result<(Quiet, Option<CallsSeen>)> {
+/// Quiet, then every job of the scheduler once (what webhooks lost, sweeps find), then quiet again. `settled`: when the last change is old enough for a sweep.
+async fn come_to_rest(
+    arena: &Arena,
+    fleet: &Fleet,
+    progress: &Progress,
+    bound: Duration,
+    settled: tokio::time::Instant,
+) -> anyhow::Result<(Quiet, Option<CallsSeen>)> {
     fleet.ready().await?;
     let step = progress.step("quiet");
     let first = quiet::wait(arena, fleet, progress, bound).await?;
@@ -163,6 +171,9 @@ async fn come_to_rest(arena: &Arena, fleet: &Fleet, progress: &Progress, bound: 
     step.done();
     // from here on sweeps complete what is missing
     let calls = auditor::calls_now(&arena.database).await?;
+    let step = progress.step("old enough for a sweep");
+    tokio::time::sleep_until(settled).await;
+    step.done();
     let step = progress.step("every job of the scheduler, and quiet again");
     quiet::ask_for_every_job(&arena.database).await?;
     let second = quiet::wait(arena, fleet, progress, bound).await?;

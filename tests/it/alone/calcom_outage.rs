@@ -69,6 +69,11 @@ async fn an_hour_without_cal_com_costs_nothing_and_is_made_up_for_in_order() {
     let world = scaled_world().await;
     let bookings = WebBookings::default();
     send_all(&world, (0..run.news).map(|n| bookings.body(n)).collect()).await;
+    // one in work is in no queue, and news of a booking that nobody knows ask for no look
+    eventually("every booking is known", || async {
+        (world.count("SELECT count(*) FROM appointments").await == i64::try_from(run.news).unwrap()).then_some(())
+    })
+    .await;
     world.settle_all().await;
     let before = world.calcom.requests().len();
 
