@@ -1,6 +1,7 @@
 //! `cargo dev chaos [--minutes N] [--seed S] [--break NAME]`: the product's real processes under every fault that one machine can produce, and an auditor who
 //! judges what became of what they promised. Prints a table; the last line is the verdict, and so is the exit code: 0 kept, 1 violated, 2 could not be run.
-//! With `--break` the auditor is on trial: 0 if it named what the missing protection was good for and the control (the same with the protection) was green, else 1.
+//! With `--break` the auditor is on trial: 0 if it named what the missing protection was good for, in words that only its absence explains, and the control (the same with
+//! the protection) was green, else 1. What it could not see proves nothing either way.
 //!
 //! Files: `campaign` is the course of events · `arena` what it stands on (`links`, `setup`, `roster`) · `fleet` the processes · `tenants`, `schedule`, `load` who wishes what · `gate` what was
 //! acknowledged · `faults`, `plan`, `strike` what goes wrong (`providers`: at Cal.com and Retell; `trial`, `provocation`: what else a `--break` needs; `paused`, `unread`: a pause, and whether it was noticed) · `proxy`, `disk` two ways to go wrong · `quiet` when it is over · `record` what the `auditor` gets ·

@@ -38,8 +38,8 @@ const TIERS_DIVISOR_SHORT: u32 = 100;
 const LONG: Duration = Duration::from_secs(120);
 /// Blocks of 60 s, outage brakes, eight attempts and the backlog of a debug build follow one another.
 const QUIET_BOUND: Duration = Duration::from_secs(300);
-/// Without its protection the product may never come to rest, and that is the finding.
-const QUIET_BOUND_OF_A_BREAK: Duration = Duration::from_secs(75);
+/// After the sweeps, whether or not all was quiet before them.
+const SECOND_QUIET_BOUND: Duration = Duration::from_secs(150);
 /// Debug builds of sixteen processes; a leak of a campaign's length is seen, the size of a normal day is not.
 const RESIDENT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// As the workers' policy says (faults I8).
@@ -103,6 +103,7 @@ struct Fought {
     troubles: Vec<String>,
     strikes: BTreeMap<&'static str, Strikes>,
     skipped: BTreeMap<&'static str, String>,
+    excuses: Vec<super::record::Excuse>,
     kills: u64,
     began_at: chrono::DateTime<chrono::Utc>,
     load_ended_at: chrono::DateTime<chrono::Utc>,
@@ -137,14 +138,14 @@ async fn fight(arena: &Arc<Arena>, fleet: &Arc<Fleet>, progress: &Progress, orde
     let load_ended_at = clock.now();
     struck?;
     step.done_with(format!("{} acknowledged, {} kills", arena.gate.acknowledged(), striker.kills()));
-    let bound = if orders.trial.broken().is_some() { QUIET_BOUND_OF_A_BREAK } else { QUIET_BOUND };
-    let (quiet, calls_before_sweeps) = come_to_rest(arena, fleet, progress, bound, tokio::time::Instant::now() + SETTLED).await?;
+    let (quiet, calls_before_sweeps) = come_to_rest(arena, fleet, progress, tokio::time::Instant::now() + SETTLED).await?;
     let (wishes, troubles) = load.take();
     Ok(Fought {
         wishes,
         troubles,
         strikes: striker.tally(),
         skipped: striker.skipped(),
+        excuses: striker.excuses(),
         kills: striker.kills(),
         began_at,
         load_ended_at,
@@ -153,22 +154,17 @@ async fn fight(arena: &Arc<Arena>, fleet: &Arc<Fleet>, progress: &Progress, orde
     })
 }
 
-/// Quiet, then every job of the scheduler once (what webhooks lost, sweeps find), then quiet again. `settled`: when the last change is old enough for a sweep.
-async fn come_to_rest(
-    arena: &Arena,
-    fleet: &Fleet,
-    progress: &Progress,
-    bound: Duration,
-    settled: tokio::time::Instant,
-) -> anyhow::Result<(Quiet, Option<CallsSeen>)> {
+/// Quiet, then every job of the scheduler once (what webhooks lost, sweeps find), then quiet again: the same whatever is switched off, and the sweeps also after a first
+/// wait in vain, so that no backlog looks like a missing protection. `settled`: when the last change is old enough for a sweep.
+async fn come_to_rest(arena: &Arena, fleet: &Fleet, progress: &Progress, settled: tokio::time::Instant) -> anyhow::Result<(Quiet, Option<CallsSeen>)> {
     fleet.ready().await?;
     let step = progress.step("quiet");
-    let first = quiet::wait(arena, fleet, progress, bound).await?;
-    if !first.reached || !arena.schedulers {
+    let first = quiet::wait(arena, fleet, progress, QUIET_BOUND).await?;
+    if !arena.schedulers {
         step.done_with(first.left.join(", "));
         return Ok((first, None));
     }
-    step.done();
+    step.done_with(first.left.join(", "));
     // from here on sweeps complete what is missing
     let calls = auditor::calls_now(&arena.database).await?;
     let step = progress.step("old enough for a sweep");
@@ -176,14 +172,18 @@ async fn come_to_rest(
     step.done();
     let step = progress.step("every job of the scheduler, and quiet again");
     quiet::ask_for_every_job(&arena.database).await?;
-    let second = quiet::wait(arena, fleet, progress, bound).await?;
+    let second = quiet::wait(arena, fleet, progress, SECOND_QUIET_BOUND).await?;
     step.done_with(second.left.join(", "));
     Ok((Quiet { after: first.after + second.after, ..second }, Some(calls)))
 }
 
-async fn judge(arena: Arena, fleet: Fleet, progress: &Progress, orders: Orders, fought: Fought) -> anyhow::Result<Outcome> {
+async fn judge(arena: Arena, fleet: Fleet, progress: &Progress, orders: Orders, mut fought: Fought) -> anyhow::Result<Outcome> {
     let step = progress.step("audit");
     let seen = arena.gate.seen();
+    let queues = quiet::queues(&arena).await.unwrap_or_else(|error| {
+        fought.troubles.push(format!("{error:#}"));
+        Vec::new()
+    });
     let spools = fleet.spools();
     let companies = arena.tenancies.iter().map(|tenancy| tenancy.company.clone()).collect();
     let (database, database_url, amqp_url) = (arena.database.clone(), arena.database_url.clone(), arena.amqp_url.clone());
@@ -194,6 +194,7 @@ async fn judge(arena: Arena, fleet: Fleet, progress: &Progress, orders: Orders, 
         acknowledged: seen.acknowledged,
         sent: seen.sent,
         refused: seen.refused,
+        excuses: fought.excuses,
         wishes: fought.wishes,
         calcom,
         retell,
@@ -205,6 +206,7 @@ async fn judge(arena: Arena, fleet: Fleet, progress: &Progress, orders: Orders, 
         database,
         database_url,
         amqp_url,
+        queues,
         began_at: fought.began_at,
         load_ended_at: fought.load_ended_at,
         quiet: fought.quiet,

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use chrono::{DateTime, Utc};
 use rustix::process::Signal;
+use shared::clock::Clock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +54,8 @@ struct Life {
     resident_bytes_max: u64,
     spool_bytes_max: u64,
     odd_ends: Vec<String>,
+    /// From each end that we made (or the order to end) until the next life was ready; the last one may still go on.
+    downs: Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>,
 }
 
 /// One process over all its lives.
@@ -126,8 +130,16 @@ impl Fleet {
 
 impl Member {
     fn new(spec: MemberSpec) -> Self {
-        let life =
-            Life { identity: None, asked: Asked::Nothing, starts: 0, log: PathBuf::new(), resident_bytes_max: 0, spool_bytes_max: 0, odd_ends: Vec::new() };
+        let life = Life {
+            identity: None,
+            asked: Asked::Nothing,
+            starts: 0,
+            log: PathBuf::new(),
+            resident_bytes_max: 0,
+            spool_bytes_max: 0,
+            odd_ends: Vec::new(),
+            downs: Vec::new(),
+        };
         Self { spec, life: Mutex::new(life) }
     }
 
@@ -143,6 +155,9 @@ impl Member {
             let Some(identity) = life.identity.clone() else { return false };
             if let Some(asked) = asked {
                 life.asked = asked;
+                if life.downs.last().is_none_or(|(_, until)| until.is_some()) {
+                    life.downs.push((Clock::system().now(), None));
+                }
             }
             identity
         };
@@ -157,6 +172,18 @@ impl Member {
     /// The present life, if there is one.
     pub fn identity(&self) -> Option<Identity> {
         self.life().identity.clone()
+    }
+
+    /// When we had ended it, each time until it was ready again; what goes on lasts until now.
+    pub fn downs(&self) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+        let now = Clock::system().now();
+        self.life().downs.iter().map(|(from, until)| (*from, until.unwrap_or(now))).collect()
+    }
+
+    fn is_up(&self) {
+        if let Some((_, until @ None)) = self.life().downs.last_mut() {
+            *until = Some(Clock::system().now());
+        }
     }
 
     /// SIGCONT.
@@ -221,7 +248,20 @@ async fn supervise(servers: Servers, member: Arc<Member>, ending: CancellationTo
                     life.log.clone_from(&child.log);
                     life.starts += 1;
                 }
-                let status = child.exit().await;
+                let status = {
+                    let mut exit = std::pin::pin!(child.exit());
+                    let early = tokio::select! {
+                        status = &mut exit => Some(status),
+                        () = says_ready(&member) => None,
+                    };
+                    match early {
+                        Some(status) => status,
+                        None => {
+                            member.is_up();
+                            exit.await
+                        }
+                    }
+                };
                 member.ended(status, ending.is_cancelled());
             }
             Err(error) => member.life().odd_ends.push(format!("could not be started: {error}")),
@@ -230,6 +270,19 @@ async fn supervise(servers: Servers, member: Arc<Member>, ending: CancellationTo
             () = ending.cancelled() => {}
             () = tokio::time::sleep(RESTART_PAUSE) => {}
         }
+    }
+}
+
+/// Until it answers that it is.
+async fn says_ready(member: &Member) {
+    loop {
+        if let Ok(http) = http_client() {
+            let answer = http.get(format!("{}/readyz", member.spec.url)).timeout(Duration::from_secs(2)).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -14,11 +14,11 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use shared::clock::Clock;
-use shared::envelope::MessageId;
 use uuid::Uuid;
 
-use super::record::{Acknowledged, Source};
+use super::record::{Acknowledged, Refusal, Source};
 use crate::stand_in::server::LoopbackServer;
 
 /// Longer than ingress lets any caller wait (6 s), shorter than Retell's own patience with a function.
@@ -40,10 +40,8 @@ pub struct Seen {
     /// In the order of the answers.
     pub acknowledged: Vec<Acknowledged>,
     pub sent: u64,
-    /// Answers that were no 2xx, by status; 0 = none at all.
-    pub refused: BTreeMap<u16, u64>,
-    /// The same by the backend that gave them.
-    refused_by: BTreeMap<(usize, u16), u64>,
+    /// Answers that were no 2xx, and requests without any.
+    pub refused: Vec<Refusal>,
 }
 
 struct Inner {
@@ -100,7 +98,7 @@ impl Gate {
 
     /// How often that backend gave that answer.
     pub fn refusals(&self, backend: usize, status: u16) -> u64 {
-        self.inner.seen().refused_by.get(&(backend, status)).copied().unwrap_or(0)
+        self.inner.seen().refused.iter().filter(|refusal| (refusal.backend, refusal.status) == (Some(backend), status)).count() as u64
     }
 
     pub fn acknowledged(&self) -> usize {
@@ -111,6 +109,11 @@ impl Gate {
 fn path(source: Source, endpoint: Uuid) -> String {
     let provider = if source == Source::Retell { "retell" } else { "calcom" };
     format!("/v1/{provider}/{endpoint}")
+}
+
+/// What names a request everywhere (architecture section 5): the SHA-256 of endpoint and body, in hexadecimal. Written down here a second time: who judges does not ask the judged.
+pub fn message_id(endpoint: Uuid, body: &[u8]) -> String {
+    hex::encode(Sha256::new().chain_update(endpoint.as_bytes()).chain_update(body).finalize())
 }
 
 /// The one name that each kind of request has.
@@ -139,23 +142,29 @@ impl Inner {
     async fn pass_on(&self, path: &str, headers: &HeaderMap, body: Bytes) -> (u16, Bytes) {
         self.seen().sent += 1;
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut outcome = (0, Bytes::new());
+        let (mut outcome, mut backend) = ((0, Bytes::new()), None);
+        let from = self.clock.now();
         for turn in 0..self.backends.len() {
             let index = (first + turn) % self.backends.len();
             match self.attempt(self.backends[index], path, headers, body.clone()).await {
                 Ok(answered) => {
-                    if !(200..300).contains(&answered.0) {
-                        *self.seen().refused_by.entry((index, answered.0)).or_default() += 1;
-                    }
-                    outcome = answered;
+                    (outcome, backend) = (answered, Some(index));
                     break;
                 }
                 // nothing was sent: the other one may take it. Anything else may have arrived, and repeating is the sender's affair
                 Err(error) if error.is_connect() => {}
-                Err(_) => break,
+                Err(_) => {
+                    backend = Some(index);
+                    break;
+                }
             }
         }
-        self.note(path, &body, outcome.0);
+        if (200..300).contains(&outcome.0) {
+            self.note(path, &body, outcome.0);
+        } else {
+            let refusal = Refusal { backend, status: outcome.0, from, until: self.clock.now() };
+            self.seen().refused.push(refusal);
+        }
         outcome
     }
 
@@ -172,10 +181,6 @@ impl Inner {
     }
 
     fn note(&self, path: &str, body: &[u8], status: u16) {
-        if !(200..300).contains(&status) {
-            *self.seen().refused.entry(status).or_default() += 1;
-            return;
-        }
         let endpoint = path.rsplit('/').next().and_then(|text| text.parse::<Uuid>().ok());
         let Some((endpoint, owner)) = endpoint.and_then(|endpoint| Some((endpoint, self.owners.get(&endpoint)?))) else { return };
         let named = serde_json::from_slice::<Named<'_>>(body).unwrap_or(Named { event: None, trigger: None, name: None });
@@ -186,7 +191,7 @@ impl Inner {
             return;
         }
         let entry = Acknowledged {
-            message_id: MessageId::of_request(endpoint, body).as_str().to_owned(),
+            message_id: message_id(endpoint, body),
             source: owner.source,
             endpoint,
             company: owner.company_of(body),
@@ -239,9 +244,16 @@ mod tests {
         assert_eq!(gate.send(Source::Retell, endpoint, "s", body.clone()).await, 204);
         let seen = gate.seen();
         let [event] = seen.acknowledged.as_slice() else { panic!("one event") };
-        assert_eq!(event.message_id, MessageId::of_request(endpoint, &body).as_str());
+        assert_eq!(event.message_id, message_id(endpoint, &body));
         assert_eq!((event.company, event.what.as_str(), event.live), (Some(1), "book_appointment", true));
         assert!(seen.refused.is_empty());
+    }
+
+    #[test]
+    fn a_message_is_named_by_its_endpoint_and_its_bytes() {
+        // sha256 of sixteen zero bytes and "{}"
+        assert_eq!(message_id(Uuid::nil(), b"{}"), "333b13ff02f57ae18049b82ca66f37592c5a3d8fd54e44e23ae5c7085c24fd2a");
+        assert_ne!(message_id(Uuid::nil(), b"{} "), message_id(Uuid::nil(), b"{}"));
     }
 
     #[tokio::test]
@@ -252,7 +264,9 @@ mod tests {
         assert_eq!(gate.send(Source::Retell, endpoint, "s", b"{}".to_vec()).await, 503);
         let nobody = Gate::start(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, crate::servers::free_port().unwrap()))], shared(endpoint)).await.unwrap();
         assert_eq!(nobody.send(Source::Retell, endpoint, "s", b"{}".to_vec()).await, 0);
-        assert_eq!(gate.seen().refused, BTreeMap::from([(503, 1)]));
+        let told = |gate: &Gate| gate.seen().refused.iter().map(|refusal| (refusal.backend, refusal.status)).collect::<Vec<_>>();
+        assert_eq!((told(&gate), told(&nobody)), (vec![(Some(0), 503)], vec![(None, 0)]));
+        assert!(gate.seen().refused.iter().all(|refusal| refusal.from <= refusal.until));
         assert_eq!((gate.refusals(0, 503), gate.refusals(1, 503)), (1, 0));
         assert!(gate.seen().acknowledged.is_empty() && nobody.seen().acknowledged.is_empty());
     }

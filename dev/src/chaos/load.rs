@@ -9,13 +9,13 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::envelope::MessageId;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::arena::Arena;
+use super::gate::message_id;
 use super::record::{Source, Way, Wish, WishKind};
 use super::schedule::{Arrival, Life, Origin};
 use super::setup::Tenancy;
@@ -91,7 +91,15 @@ impl Load {
 
     async fn arrive(&self, arrival: Arrival) {
         match arrival {
-            Arrival::Life(life) if life.origin == Origin::Phone => self.phone_life(&life).await,
+            Arrival::Life(life) if life.origin == Origin::Phone => {
+                let gave_up = self.phone_life(&life).await;
+                if let Some(after) = life.rebooked
+                    && gave_up
+                    && self.pause(after).await
+                {
+                    self.phone_life(&life.follower()).await;
+                }
+            }
             Arrival::Life(life) => self.web_life(&life).await,
             Arrival::Call { tenant, number, reordered, doubled } => self.call(&self.arena.tenancies[tenant.0], number, reordered, doubled).await,
             Arrival::RetellEvent { tenant, number } => self.retell_event(&self.arena.tenancies[tenant.0], number).await,
@@ -122,35 +130,33 @@ impl Load {
         call.with_id(&format!("call_c{:x}s{}{id}", self.seed, tenancy.tenant.0))
     }
 
-    async fn phone_life(&self, life: &Life) {
+    /// `true`: everything was wished, and taken.
+    async fn phone_life(&self, life: &Life) -> bool {
         let customer = life.tenant.customer(life.number);
         let at = slot(self.today, life.slot);
         let (date, time) = spoken_slot(at);
         let service = life.tenant.service(life.event_type);
         let wanted = json!({ "date": date, "time": time, "service_name": service, "customer_name": customer.name, "notes": life.tenant.spoken() });
         if !self.ring_and_ask(life, &customer, WishKind::Book, at, ("book_appointment", wanted)).await {
-            return;
+            return false;
         }
         let mut known = at;
         if let Some((after, number)) = life.moved {
             if !self.pause(after).await {
-                return;
+                return false;
             }
             let (old_date, old_time) = spoken_slot(known);
             let to = slot(self.today, number);
             let (new_date, new_time) = spoken_slot(to);
-            let wanted = json!({ "old_date": old_date, "old_time": old_time, "new_date": new_date, "new_time": new_time });
+            let wanted = json!({ "old_date": old_date, "old_time": old_time, "new_date": new_date, "new_time": new_time, "bestaetigung": true });
             if !self.ring_and_ask(life, &customer, WishKind::Move, to, ("reschedule_appointment", wanted)).await {
-                return;
+                return false;
             }
             known = to;
         }
-        if let Some(after) = life.cancelled
-            && self.pause(after).await
-        {
-            let wanted = json!({ "reason": life.tenant.spoken() });
-            self.ring_and_ask(life, &customer, WishKind::Cancel, known, ("cancel_appointment", wanted)).await;
-        }
+        let Some(after) = life.cancelled else { return true };
+        let wanted = json!({ "reason": life.tenant.spoken() });
+        self.pause(after).await && self.ring_and_ask(life, &customer, WishKind::Cancel, known, ("cancel_appointment", wanted)).await
     }
 
     /// A whole call with one wish. `false`: ingress did not take the wish, and the caller gives up.
@@ -166,11 +172,9 @@ impl Load {
         self.note(Wish {
             company: life.tenant.0,
             kind,
-            way: Way::Phone {
-                retell_call_id: call.id(),
-                message_id: MessageId::of_request(tenancy.company.retell_endpoint, &request.body).as_str().to_owned(),
-            },
+            way: Way::Phone { retell_call_id: call.id(), message_id: message_id(tenancy.company.retell_endpoint, &request.body) },
             appointment: life.number,
+            follows: life.follows,
             event_type_id: life.event_type,
             starts_at: at,
             acknowledged: answer.is_success(),
@@ -217,6 +221,7 @@ impl Load {
             kind,
             way: Way::Web { uid: uid.to_owned() },
             appointment: life.number,
+            follows: None,
             event_type_id: life.event_type,
             starts_at,
             acknowledged: true,

@@ -24,9 +24,11 @@ pub struct Record {
     pub acknowledged: Vec<Acknowledged>,
     /// Requests that were sent at all, retries counted apart.
     pub sent: u64,
-    /// Answers that were no 2xx, by status; 0 = none at all.
-    pub refused: BTreeMap<u16, u64>,
-    /// What callers and visitors wanted; each booking has a slot of its own.
+    /// Answers that were no 2xx, and requests without any.
+    pub refused: Vec<Refusal>,
+    /// Faults that explain some of them, each for its time.
+    pub excuses: Vec<Excuse>,
+    /// What callers and visitors wanted; each booking has a slot of its own, but for rivals and for those who want what another one gave up.
     pub wishes: Vec<Wish>,
     pub calcom: CalcomStandIn,
     pub retell: RetellStandIn,
@@ -44,6 +46,8 @@ pub struct Record {
     pub database_url: String,
     /// The campaign's vhost, past no proxy.
     pub amqp_url: String,
+    /// Every queue of that vhost with its messages, those in work as well, as the broker's management counts them.
+    pub queues: Vec<(String, u64)>,
     /// When the first and the last request was sent.
     pub began_at: DateTime<Utc>,
     pub load_ended_at: DateTime<Utc>,
@@ -94,7 +98,7 @@ pub enum Source {
 /// One request that ingress promised to keep.
 #[derive(Clone, Debug)]
 pub struct Acknowledged {
-    /// As `MessageId::of_request` makes it: the key of the inbox.
+    /// The key of the inbox, made by the campaign itself (`gate::message_id`).
     pub message_id: String,
     pub source: Source,
     pub endpoint: Uuid,
@@ -106,6 +110,44 @@ pub struct Acknowledged {
     pub live: bool,
     pub at: DateTime<Utc>,
     pub status: u16,
+}
+
+/// A request that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which ingress it was given to last; nothing: none could be reached.
+    pub backend: Option<usize>,
+    /// 0 = no answer.
+    pub status: u16,
+    /// From its sending until that was clear.
+    pub from: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+}
+
+/// A fault that explains why something was not taken, or not heard, for as long as it went on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excuse {
+    pub why: Why,
+    /// Which ingress it befell; nothing: each.
+    pub backend: Option<usize>,
+    pub from: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// An ingress that was killed or told to stop, until its next life says that it is ready.
+    Down,
+    /// An ingress that stands still.
+    Paused,
+    /// The weather between the providers and ingress.
+    Link,
+    /// The broker is silent and the spool's disk is full.
+    FullDisk,
+    /// What ingress waits for is away or slow: requests pile up.
+    Jam,
+    /// An answer of Cal.com may not have reached our database, or a request that had its token was held up. Says nothing about ingress.
+    Unheard,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +174,8 @@ pub struct Wish {
     pub way: Way,
     /// Wishes of one appointment have the same number.
     pub appointment: u64,
+    /// The appointment that gave up the slot that this one wants.
+    pub follows: Option<u64>,
     pub event_type_id: i64,
     /// The slot of a booking, the new one of a move, the last known one of a cancellation.
     pub starts_at: DateTime<Utc>,
@@ -176,6 +220,8 @@ pub struct Quiet {
     pub after: Duration,
     /// What was still there when the deadline passed.
     pub left: Vec<String>,
+    /// Whether messages were among it, in queues or spools: then what they would have done is not lost, it is not known.
+    pub messages_left: bool,
 }
 
 /// The bounds that the campaign ran under.
@@ -198,6 +244,8 @@ pub struct InvariantResult {
     pub checked: u64,
     /// A sentence each, without personal data.
     pub violations: Vec<String>,
+    /// Why it could not be looked at: then it is neither kept nor violated.
+    pub unseen: Option<String>,
 }
 
 /// The auditor's report.

@@ -1,5 +1,6 @@
 //! Who rings, books, moves and cancels when: a pure function of seed, length and rate. Open loop: a time is a time, whatever the answers take.
-//! Every booking wish has a slot of its own, so that a double is visible; but for a few that are contested, so that a race is. Called by `load`.
+//! Every booking wish has a slot of its own, so that a double is visible; but for a few that are contested, so that a race is, and for some that follow into a slot
+//! that was given up, so that a claim left behind is met again. Called by `load`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,6 +23,11 @@ const STRAYS_END_AT: f64 = 0.3;
 /// Of all lives.
 const MOVED: f64 = 0.45;
 const CANCELLED: f64 = 0.3;
+/// Of callers' lives that give a slot up: somebody else rings for it afterwards.
+const REBOOKED: f64 = 0.4;
+/// So long after it was given up: mostly that is settled by then.
+const REBOOKED_AFTER_MIN: Duration = Duration::from_secs(6);
+const REBOOKED_AFTER_MAX: Duration = Duration::from_secs(14);
 /// Requests that the provider sends twice.
 const DOUBLED: f64 = 0.1;
 /// Between two wishes of one life.
@@ -61,6 +67,21 @@ pub struct Life {
     pub by_host: bool,
     /// Somebody else wants the same slot at the same time, and one of them gets it.
     pub contested: bool,
+    /// So long after the last wish somebody else rings for the slot of the booking, which is free again then.
+    pub rebooked: Option<Duration>,
+    /// Whose slot this one takes over.
+    pub follows: Option<u64>,
+}
+
+/// Far above the numbers of all arrivals.
+const FOLLOWERS_FROM: u64 = 500_000;
+
+impl Life {
+    /// Who rings for what this one has given up.
+    pub fn follower(&self) -> Self {
+        let number = FOLLOWERS_FROM + self.number;
+        Self { number, moved: None, cancelled: None, doubled: false, contested: false, rebooked: None, follows: Some(self.number), ..self.clone() }
+    }
 }
 
 /// What begins at one time.
@@ -145,7 +166,7 @@ fn any_tenant(rng: &mut StdRng) -> Tenant {
 /// Two callers, or a caller and a visitor, who want the same fixed slot at nearly the same moment, and nothing else.
 fn rivals(rng: &mut StdRng, slots: &mut Slots, life: Life, at: Duration) -> [(Duration, Arrival); 2] {
     let event_type = life.tenant.fixed_event_type();
-    let one = Life { event_type, slot: slots.next(event_type), moved: None, cancelled: None, doubled: false, contested: true, ..life };
+    let one = Life { event_type, slot: slots.next(event_type), moved: None, cancelled: None, doubled: false, contested: true, rebooked: None, ..life };
     let origin = if rng.random_bool(RIVALS_ON_THE_WEB) { Origin::Web } else { Origin::Phone };
     let other = Life { origin, number: one.number + 1, ..one.clone() };
     let (earlier, later) = if rng.random_bool(0.5) { (one, other) } else { (other, one) };
@@ -161,7 +182,11 @@ fn life(rng: &mut StdRng, slots: &mut Slots, origin: Origin, number: u64, left: 
     let hasty = origin == Origin::Web && rng.random_bool(hasty);
     let moved = gap(rng, MOVED, hasty, &mut left).map(|gap| (gap, slots.next(event_type)));
     let cancelled = gap(rng, CANCELLED, hasty, &mut left);
-    Life { origin, tenant, number, event_type, slot, moved, cancelled, doubled: rng.random_bool(DOUBLED), by_host: rng.random_bool(0.3), contested: false }
+    let (doubled, by_host) = (rng.random_bool(DOUBLED), rng.random_bool(0.3));
+    let gives_up = origin == Origin::Phone && (moved.is_some() || cancelled.is_some());
+    let after = rng.random_range(REBOOKED_AFTER_MIN..REBOOKED_AFTER_MAX);
+    let rebooked = (rng.random_bool(REBOOKED) && gives_up && after <= left).then_some(after);
+    Life { origin, tenant, number, event_type, slot, moved, cancelled, doubled, by_host, contested: false, rebooked, follows: None }
 }
 
 /// A pause before the next wish, if there is one and the load lasts so long.
@@ -223,6 +248,22 @@ mod tests {
         assert_eq!(customers.len(), lives.len());
         let uncontested: BTreeSet<_> = slots.into_iter().collect();
         assert!(lives.iter().filter(|life| life.contested).all(|life| !uncontested.contains(&(life.event_type, life.slot))));
+    }
+
+    #[test]
+    fn some_freed_slots_are_wanted_by_somebody_else_in_a_short_campaign_too() {
+        for seed in 0..5 {
+            let all = schedule(seed, Duration::from_secs(40), 0.7, &Provocation::of(Trial::Ordinary));
+            let followed: Vec<&Life> = lives(&all).into_iter().filter(|life| life.rebooked.is_some()).collect();
+            assert!(followed.len() >= 2, "{}", followed.len());
+            for life in followed {
+                assert!(life.origin == Origin::Phone && !life.contested && (life.moved.is_some() || life.cancelled.is_some()));
+                let follower = life.follower();
+                assert_eq!((follower.follows, follower.slot, follower.event_type), (Some(life.number), life.slot, life.event_type));
+                assert!(follower.rebooked.is_none() && follower.moved.is_none() && follower.number >= FOLLOWERS_FROM);
+            }
+            assert!(all.len() < FOLLOWERS_FROM as usize);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use rustix::process::Signal;
+use shared::clock::Clock;
 use tokio::sync::Mutex as Turns;
 use tokio::time::Instant;
 
@@ -20,6 +21,7 @@ use super::paused::{Paused, pause, signal};
 use super::plan::Strike;
 use super::provocation::Provocation;
 use super::proxy::Weather;
+use super::record::{Excuse, Why};
 use super::{providers, quiet};
 use crate::servers::Identity;
 
@@ -56,6 +58,9 @@ pub struct Striker {
     strikes: Mutex<BTreeMap<&'static str, Strikes>>,
     kills: AtomicU64,
     provocation: Provocation,
+    /// What explains that ingress did not take something.
+    excuses: Mutex<Vec<Excuse>>,
+    clock: Clock,
     /// One strike at a time on a link: the full disk needs one, too.
     link_turns: [Turns<()>; 5],
 }
@@ -63,7 +68,16 @@ pub struct Striker {
 impl Striker {
     pub fn new(arena: Arc<Arena>, fleet: Arc<Fleet>, provocation: Provocation) -> Self {
         providers::provoke(&arena.calcom, &provocation);
-        Self { arena, fleet, strikes: Mutex::default(), kills: AtomicU64::new(0), provocation, link_turns: Default::default() }
+        Self {
+            arena,
+            fleet,
+            strikes: Mutex::default(),
+            kills: AtomicU64::new(0),
+            provocation,
+            excuses: Mutex::default(),
+            clock: Clock::system(),
+            link_turns: Default::default(),
+        }
     }
 
     fn strikes(&self) -> MutexGuard<'_, BTreeMap<&'static str, Strikes>> {
@@ -93,6 +107,27 @@ impl Striker {
             Strikes { felt, ..strikes.get(fault.name()).copied().unwrap_or_default() }
         };
         Fault::all().into_iter().map(|fault| (fault.name(), of(fault))).collect()
+    }
+
+    /// Faults that explain why ingress did not take something, so far.
+    pub fn excuses(&self) -> Vec<Excuse> {
+        let downs = [(Party::Ingress, Why::Down), (Party::CalcomSync, Why::Unheard)].into_iter().flat_map(|(party, why)| {
+            self.members(party).into_iter().enumerate().flat_map(move |(number, member)| {
+                let backend = (party == Party::Ingress).then_some(number);
+                member.downs().into_iter().map(move |(from, until)| Excuse { why, backend, from, until })
+            })
+        });
+        downs.chain(self.excuses.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned()).collect()
+    }
+
+    /// Notes from when to when a strike went on.
+    async fn excusing<T>(&self, reasons: &[Why], backend: Option<usize>, strike: impl Future<Output = T>) -> T {
+        let from = self.clock.now();
+        let struck = strike.await;
+        let until = self.clock.now();
+        let excuses = reasons.iter().map(|why| Excuse { why: *why, backend, from, until });
+        self.excuses.lock().unwrap_or_else(PoisonError::into_inner).extend(excuses);
+        struck
     }
 
     /// Kinds that cannot strike here, with the reason.
@@ -142,11 +177,20 @@ impl Striker {
 
     async fn strike(&self, strike: &Strike) -> anyhow::Result<()> {
         let hit = match strike.fault {
-            Fault::Of(party @ (Party::Broker | Party::Postgres), act) => self.server(party, act, strike).await?,
+            Fault::Of(party @ (Party::Broker | Party::Postgres), act) => {
+                let reasons: &[Why] = if party == Party::Postgres { &[Why::Jam, Why::Unheard] } else { &[Why::Jam] };
+                self.excusing(reasons, None, self.server(party, act, strike)).await?
+            }
             Fault::Of(party, act) => self.process(party, act, strike).await,
             Fault::Link(between, cloud) => {
                 let _turn = self.link_turns[between as usize].lock().await;
-                self.weather(between, cloud.weather(strike.draw), strike.lasts).await
+                let reasons: &[Why] = match between {
+                    Between::ProvidersAndIngress => &[Why::Link],
+                    Between::SyncAndCalcom => &[Why::Unheard],
+                    Between::WorkersAndPostgres => &[Why::Jam, Why::Unheard],
+                    Between::IngressAndBroker | Between::WorkersAndBroker => &[Why::Jam],
+                };
+                self.excusing(reasons, None, self.weather(between, cloud.weather(strike.draw), strike.lasts)).await
             }
             Fault::FullDisk => self.full_disk(strike).await?,
             Fault::Calcom(fault) => providers::calcom(&self.arena.calcom, fault, strike, &self.provocation).await,
@@ -161,7 +205,8 @@ impl Striker {
             return self.pause_scheduler(strike.lasts).await;
         }
         let members = self.members(party);
-        let Some(member) = members.get(strike.which % members.len().max(1)) else { return false };
+        let index = strike.which % members.len().max(1);
+        let Some(member) = members.get(index) else { return false };
         let other = members[(strike.which + 1) % members.len()];
         match act {
             Act::Kill => {
@@ -172,7 +217,12 @@ impl Striker {
             }
             Act::Pause => {
                 let Some(identity) = member.identity() else { return false };
-                pause(vec![identity], strike.lasts).await
+                let reasons: &[Why] = match party {
+                    Party::Ingress => &[Why::Paused],
+                    Party::CalcomSync => &[Why::Unheard],
+                    _ => &[],
+                };
+                self.excusing(reasons, Some(index), pause(vec![identity], strike.lasts)).await
             }
             Act::Terminate => member.terminate().await,
         }
@@ -254,20 +304,23 @@ impl Striker {
         Ok(())
     }
 
-    /// The broker is silent and the spool's disk full: the one time at which ingress may say 503, and then it must.
+    /// The broker is silent and the spool's disk full: then the ingress of that spool must say 503, and at no other time may an ingress that is up.
     async fn full_disk(&self, strike: &Strike) -> anyhow::Result<bool> {
         let Ok(disk) = &self.arena.disk else { return Ok(false) };
         let _turn = self.link_turns[Between::IngressAndBroker as usize].lock().await;
-        let said = || self.arena.gate.refusals(BACKEND_OF_THE_DISK, UNAVAILABLE);
-        let before = said();
-        disk.fill().context("the small disk cannot be filled")?;
-        let silence = Cloud::Blackhole.weather(strike.draw);
-        self.arena.links.between(Between::IngressAndBroker).iter().for_each(|proxy| proxy.set(silence));
-        tokio::time::sleep(strike.lasts).await;
-        let felt = providers::until(|| said() > before).await;
-        self.arena.links.between(Between::IngressAndBroker).iter().for_each(|proxy| proxy.set(Weather::Clear));
-        disk.free();
-        Ok(felt)
+        self.excusing(&[Why::FullDisk], Some(BACKEND_OF_THE_DISK), async {
+            let said = || self.arena.gate.refusals(BACKEND_OF_THE_DISK, UNAVAILABLE);
+            let before = said();
+            disk.fill().context("the small disk cannot be filled")?;
+            let silence = Cloud::Blackhole.weather(strike.draw);
+            self.arena.links.between(Between::IngressAndBroker).iter().for_each(|proxy| proxy.set(silence));
+            tokio::time::sleep(strike.lasts).await;
+            let felt = providers::until(|| said() > before).await;
+            self.arena.links.between(Between::IngressAndBroker).iter().for_each(|proxy| proxy.set(Weather::Clear));
+            disk.free();
+            Ok(felt)
+        })
+        .await
     }
 
     /// Ends every fault that may still go on, whatever became of its strike.

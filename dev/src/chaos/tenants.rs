@@ -99,8 +99,13 @@ impl Tenant {
     /// The set-up document.
     pub fn document(self) -> NewCompany {
         let [owner, second, third] = self.hosts();
-        let person =
-            |id: i64| NewStaff { name: format!("Kraft {id}"), email: Some(format!("kraft-{id}@betrieb.example")), calcom_user_id: Some(id), branch: None };
+        let person = |id: i64| NewStaff {
+            name: format!("Kraft {id}"),
+            email: Some(format!("kraft-{id}@betrieb.example")),
+            calcom_user_id: Some(id),
+            branch: None,
+            transfer_number: None,
+        };
         let service = |name: &str, event_type: i64, staff: &[i64]| NewService {
             name: name.to_owned(),
             synonyms: Vec::new(),
@@ -121,10 +126,19 @@ impl Tenant {
             legacy_id: None,
             retell_account: Some(RETELL_ACCOUNT.to_owned()),
             calcom_account: Some(self.calcom_account()),
-            branches: vec![NewBranch { name: "Mitte".to_owned(), time_zone: None, opening_hours: serde_json::Map::new(), transfer_number: None }],
+            transfer_number: None,
+            transfer_hours: None,
+            branches: vec![NewBranch {
+                name: "Mitte".to_owned(),
+                time_zone: None,
+                opening_hours: serde_json::Map::new(),
+                transfer_number: None,
+                transfer_hours: None,
+            }],
             staff: self.hosts().map(person).to_vec(),
             services: vec![service(FIXED, self.fixed_event_type(), &[owner]), service(ROUND_ROBIN, self.round_robin_event_type(), &[second, third])],
             phone_numbers: vec![NewPhoneNumber { e164: self.number(), branch: "Mitte".to_owned(), label: String::new() }],
+            policies: Vec::new(),
             agents: vec![NewAgent { retell_agent_id: self.agent(), name: "Empfang".to_owned(), version: None, variant: "default".to_owned() }],
         }
     }

@@ -1,8 +1,9 @@
-//! SIGTERM in the middle of work: every role and ingress has something in hand when it is asked to stop, finishes it, ends with exit code 0 within its own drain
-//! bound, burns no attempt, doubles nothing and loses nothing of what was acknowledged. Fault F1.
+//! SIGTERM in the middle of work: every role and ingress has something in hand when it is asked to stop, finishes it, ends with exit code 0 within its drain bound,
+//! burns no attempt, doubles nothing and loses nothing of what was acknowledged. What it cannot finish in time: `beyond`. Fault F1.
 //!
-//! Each process once by default; `FRONTDESK_FULL=1` makes fifty stops of it.
+//! Each process once by default; `FRONTDESK_FULL=1` makes fifty stops of it, and holds each to the seconds of its bound. Else the limit is an orchestrator's patience.
 
+mod beyond;
 mod in_hand;
 mod load;
 
@@ -19,8 +20,14 @@ use workers::registry::ROLES;
 use self::in_hand::InHand;
 use self::load::Sent;
 
-/// Not the drain bound, which the process keeps and tells of itself: one that has not ended by then hangs.
-const HANGS_AFTER: Duration = Duration::from_secs(120);
+/// Architecture section 6, Drain. Figures of the test's own: the product's configuration is what they judge.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+const DRAIN_MAX_CALCOM_SYNC: Duration = Duration::from_secs(35);
+const DRAIN_MAX_INGRESS: Duration = Duration::from_secs(8);
+/// After the drain: confirms under way, goodbyes, the end of the process.
+const GOODBYE_MAX: Duration = Duration::from_secs(6);
+/// By so much an orchestrator's grace period is longer than the bound; then it kills.
+const GRACE: Duration = Duration::from_secs(10);
 /// Two loaded cores work off a debug build's backlog in about the time in which it was made.
 const WORKED_OFF_WITHIN: Duration = Duration::from_secs(120);
 /// What every process says at the end, and whether everything in hand was finished within the bound.
@@ -28,8 +35,20 @@ const WORKER_STOPPED: &str = "worker has stopped";
 const INGRESS_STOPS: &str = "ingress stops";
 const INGRESS_STOPPED: &str = "ingress has stopped";
 
+fn full() -> bool {
+    std::env::var_os("FRONTDESK_FULL").is_some()
+}
+
 fn stops() -> usize {
-    if std::env::var_os("FRONTDESK_FULL").is_some() { 50 } else { ROLES.len() + 1 }
+    if full() { 50 } else { ROLES.len() + 1 }
+}
+
+const fn drain_max(role: Option<Role>) -> Duration {
+    match role {
+        None => DRAIN_MAX_INGRESS,
+        Some(Role::CalcomSync) => DRAIN_MAX_CALCOM_SYNC,
+        Some(_) => DRAIN_MAX,
+    }
 }
 
 /// One process that is stopped and started again.
@@ -69,16 +88,24 @@ impl Member {
         self.stops += 1;
         let in_hand = InHand::of(world, self.role, &self.address, sent).await;
         let mut process = self.process.take().unwrap();
-        let began = Instant::now();
+        let asked = Instant::now();
         process.ask_to_stop();
         eventually(&format!("{} drains", self.name), || async { self.drains(&process).await.then_some(()) }).await;
         assert!(process.alive(), "{} still has something in hand", self.name);
         in_hand.let_go(sent).await;
-        let code = process.wait_within(HANGS_AFTER).await;
-        let logged = process.logged();
+        let logged = self.end(process, asked).await;
+        assert_eq!(self.drained(&logged), self.stops, "{} finished what it had in hand:\n{logged}", self.name);
+        asked.elapsed()
+    }
+
+    /// Waits for the end of a process that was asked to stop at `asked`: in time and with exit code 0; what it logged.
+    async fn end(&self, mut process: Process, asked: Instant) -> String {
+        let bound = drain_max(self.role);
+        let code = process.wait_within((bound + GRACE).saturating_sub(asked.elapsed())).await;
+        let (took, logged) = (asked.elapsed(), process.logged());
         assert_eq!(code, Some(0), "{}:\n{logged}", self.name);
-        assert_eq!(self.drained(&logged), self.stops, "{} finished what it had in hand within its own bound:\n{logged}", self.name);
-        began.elapsed()
+        assert!(!full() || took <= bound + GOODBYE_MAX, "{} took {took:?}:\n{logged}", self.name);
+        logged
     }
 
     async fn drains(&self, process: &Process) -> bool {
@@ -109,6 +136,8 @@ impl Member {
 async fn every_process_stops_in_the_middle_of_work_with_nothing_lost_doubled_or_burnt() {
     let mut world = World::with(WorldOptions { roles: Vec::new(), ..WorldOptions::default() }).await;
     schedule::pause(&world).await;
+    // no company has so many callers in a minute
+    sqlx::raw_sql("UPDATE companies SET functions_per_minute = 1000000").execute(&world.db).await.unwrap();
     let mut members: Vec<Member> = ROLES.into_iter().map(Some).chain([None]).map(|role| Member::new(&world, role)).collect();
     for one in &mut members {
         one.start(&world).await;

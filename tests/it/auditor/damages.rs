@@ -3,8 +3,9 @@
 use dev::chaos::auditor::Invariant;
 
 /// What the statements call their rows.
-pub const NAMES: [(&str, &str); 3] = [
+pub const NAMES: [(&str, &str); 4] = [
     ("THE_OTHER", "(SELECT id FROM companies WHERE name LIKE 'Praxis Nummer%')"),
+    ("THE_FIRST", "booking_source = 'retell_phone' AND rescheduled_count = 1"),
     ("THE_SECOND", "booking_source = 'retell_phone' AND rescheduled_count = 0"),
     ("THE_VISITORS", "booking_source = 'calcom_webhook' AND company_id <> (SELECT id FROM companies WHERE name LIKE 'Praxis Nummer%')"),
 ];
@@ -22,6 +23,11 @@ const fn damage(invariant: Invariant, sentence: &'static str, statements: &'stat
 /// Of the scene: a caller's first appointment (booked, moved) and THE_SECOND (booked, cancelled), a caller who was refused, THE_VISITORS (booked, moved, cancelled), and one that a visitor has with
 /// THE_OTHER company.
 pub const IN_ROWS: &[Damage] = &[
+    damage(
+        Invariant::Liveness,
+        "1 claims on times at which no appointment stands",
+        &["UPDATE slot_claims SET during = tstzrange(lower(during) + interval '9 days', upper(during) + interval '9 days') WHERE appointment_id = (SELECT id FROM appointments WHERE status = 'booked' AND THE_FIRST)"],
+    ),
     damage(Invariant::NoLoss, "has a result that says it is done", &["UPDATE intents SET uid = 'nobodys' WHERE op = 'reschedule'"]),
     damage(Invariant::NoLoss, "and no row knows of it", &["DELETE FROM function_calls WHERE function = 'reschedule_appointment'"]),
     damage(Invariant::Tenancy, "were not bound by row-level security", &["UPDATE auditor_sessions SET bound = false WHERE at = (SELECT max(at) FROM auditor_sessions)"]),
@@ -116,6 +122,21 @@ pub const IN_ROWS: &[Damage] = &[
             "UPDATE appointment_modifications SET call_id = NULL WHERE kind = 'cancelled' AND call_id IS NOT NULL",
         ],
     ),
+    damage(
+        Invariant::AuditComplete,
+        "by Visitor, and its history names a call",
+        &["UPDATE appointment_modifications SET call_id = (SELECT min(id::text)::uuid FROM calls) WHERE kind = 'cancelled' AND source = 'calcom_webhook'"],
+    ),
+    damage(
+        Invariant::AuditComplete,
+        "by Visitor, and its history says system",
+        &["UPDATE appointment_modifications SET actor = 'system' WHERE kind = 'rescheduled' AND source = 'calcom_webhook'"],
+    ),
+    damage(
+        Invariant::AuditComplete,
+        "by Api, and its history says customer by calcom_webhook",
+        &["UPDATE appointment_modifications SET actor = 'customer', source = 'calcom_webhook' WHERE kind = 'rescheduled' AND source LIKE 'retell_%'"],
+    ),
     damage(Invariant::Convergence, "is superseded in Cal.com and accepted", &["UPDATE calcom_bookings SET state = 'accepted' WHERE state = 'superseded'"]),
     damage(
         Invariant::Convergence,
@@ -186,6 +207,12 @@ pub const IN_ROWS: &[Damage] = &[
         ],
     ),
     damage(Invariant::Bounded, "is at attempt 9", &["UPDATE attempts SET attempt = 9 WHERE message_id = (SELECT min(message_id) FROM attempts)"]),
+    damage(
+        Invariant::Bounded,
+        "in vain",
+        &["INSERT INTO attempts SELECT (jsonb_populate_record(a, jsonb_build_object('outcome', 'retry'))).* FROM attempts a, generate_series(1, 13)
+           WHERE outcome = 'done' AND message_id = (SELECT min(message_id) FROM attempts WHERE outcome = 'done')"],
+    ),
     damage(Invariant::Liveness, "neither confirmed nor failed", &["UPDATE intents SET state = 'unknown', settled_at = NULL WHERE op = 'cancel'"]),
     damage(
         Invariant::Liveness,
@@ -204,18 +231,16 @@ pub const IN_ROWS: &[Damage] = &[
     damage(Invariant::Privacy, "dead_letters holds a canary", &["UPDATE dead_letters SET detail = 'no such name: Jürgen Amselwald'"]),
 ];
 
-/// Thirty wishes before a company was throttled that waited 100 ms, thirty of the other company meanwhile that waited 20 s.
+/// Thirty wishes of an hour ago that waited 100 ms; thirty of the other company, while one is throttled for a minute, that wait for all of it.
 pub const UNFAIR: &[&str] = &[
     "INSERT INTO intents SELECT (jsonb_populate_record(i, jsonb_build_object('id', gen_random_uuid(), 'token', gen_random_uuid(), 'state', 'failed', 'error_class', 'refused', 'sent_count', 1, 'lane', 'live',
         'created_at', now() - interval '1 hour', 'sent_at', now() - interval '1 hour' + interval '100 ms'))).*
      FROM intents i, generate_series(1, 30) WHERE i.id = (SELECT min(id::text)::uuid FROM intents WHERE op = 'create')",
     "INSERT INTO intents SELECT (jsonb_populate_record(i, jsonb_build_object('id', gen_random_uuid(), 'token', gen_random_uuid(), 'state', 'failed', 'error_class', 'refused', 'sent_count', 1, 'lane', 'live',
-        'created_at', now(), 'sent_at', now() + interval '20 s'))).*
+        'created_at', now() - interval '30 s', 'sent_at', now() + interval '2 min'))).*
      FROM intents i, generate_series(1, 30) WHERE i.id = (SELECT min(id::text)::uuid FROM intents WHERE op = 'create')",
 ];
 
-/// What leaves nothing to be read: last.
-pub const AFTERWARDS: &[Damage] = &[
-    damage(Invariant::Privacy, "could not be checked", &["DROP TABLE reviews CASCADE"]),
-    damage(Invariant::Convergence, "could not be checked", &["DROP TABLE appointment_modifications CASCADE"]),
-];
+/// What leaves nothing to be read: last. With the invariants that nobody can judge then.
+pub const AFTERWARDS: &[(&[Invariant], &str)] =
+    &[(&[Invariant::Privacy], "DROP TABLE reviews CASCADE"), (&Invariant::ALL, "DROP TABLE appointment_modifications CASCADE")];

@@ -20,7 +20,8 @@ pub trait Handler: Send + Sync + 'static {
     /// What `prepare` found out and `handle` works on.
     type Work: Send + Sync + 'static;
 
-    /// Parses the body and proves the tenant, outside any transaction. No call to a foreign system. May run again for the same message.
+    /// Parses the body and proves the tenant, outside any transaction. Of foreign systems it only reads, and only what a waiting caller needs (Cal.com's free slots). May run
+    /// again for the same message.
     fn prepare(&self, envelope: &Envelope) -> impl Future<Output = Result<Prepared<Self::Work>, Failure>> + Send;
 
     /// Effects, inside a transaction that the runtime begins, commits or rolls back. The message is claimed in the inbox already.

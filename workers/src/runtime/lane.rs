@@ -184,7 +184,11 @@ impl<H: Handler> Worker<H> {
             if self.is_late(&message.envelope) {
                 message = self.expire(message, None).await?;
             }
-            let prepared = self.guarded(self.time_limit(&message.envelope), self.handler.prepare(&message.envelope)).await;
+            let prepared = {
+                // boxed: it may ask Cal.com, and every future around it would hold a copy of that on its stack (two megabytes of an unoptimized build)
+                let prepare = Box::pin(self.handler.prepare(&message.envelope));
+                self.guarded(self.time_limit(&message.envelope), prepare).await
+            };
             let ended = match prepared {
                 Ok(prepared) => return Some(Item { message, prepared }),
                 Err(ended) => self.blame(ended).await,

@@ -208,7 +208,13 @@ impl Running {
             consumer.cancel();
         }
         self.context.stop.cancel();
-        let drained = tokio::time::timeout(self.context.config.drain_max(), async { while self.tasks.join_next().await.is_some() {} }).await.is_ok();
+        let bound = self.context.config.drain_max();
+        let drained = tokio::time::timeout(bound, async { while self.tasks.join_next().await.is_some() {} }).await.is_ok();
+        if !drained {
+            // no failure of the process: nothing is lost, and whoever takes it up next has the same message with the same attempt
+            let (seconds, parts) = (bound.as_secs(), self.tasks.len());
+            tracing::warn!(seconds, parts, "work was still in hand at the end of the drain time; its messages go back to their queues");
+        }
         self.tasks.shutdown().await;
         self.context.publisher.close(CLOSE_MAX).await;
         self.connection.close().await;

@@ -63,7 +63,8 @@ impl<H: Handler> Worker<H> {
         let (mut contentions, mut holds) = (0, 0);
         loop {
             let limit = items.first().map_or(Duration::ZERO, |item| self.time_limit(&item.message.envelope));
-            let ended = match self.guarded(limit, self.transaction(items)).await {
+            // boxed, as `prepare` is
+            let ended = match self.guarded(limit, Box::pin(self.transaction(items))).await {
                 Ok(committed) => return Ok(committed),
                 Err(ended) => self.blame(ended).await,
             };

@@ -74,6 +74,21 @@ fn kind(kind: WishKind) -> &'static str {
     }
 }
 
+/// Who did it, by Cal.com's ledger: what we did for a caller came by phone (or we ended it ourselves); what somebody else did came by no call, and we did not do it.
+fn attributed(change: &Change, row: &ModificationRow, findings: &mut Findings) {
+    let (by_phone, by_us) = (row.source.starts_with("retell_"), row.actor == SYSTEM);
+    let what = || format!("{} was {} by {:?}, and its history says {} by {}", change.uid, change.kind, change.by, row.actor, row.source);
+    if change.by == By::Api {
+        findings.expect(by_phone || by_us, what);
+    } else {
+        findings.expect(!by_phone && !by_us, what);
+        findings.expect(row.call_id.is_none(), || format!("{} was {} by {:?}, and its history names a call", change.uid, change.kind, change.by));
+    }
+}
+
+/// The actor of what nobody asked for.
+const SYSTEM: &str = "system";
+
 /// Every change that we made in Cal.com was made for a caller: its row of history names that call. A missing row is not judged here but by I5.
 fn calls(evidence: &Evidence, callers: &Callers<'_>, findings: &mut Findings) {
     let mut rows: HashMap<(&str, &str), &ModificationRow> = HashMap::new();
@@ -82,9 +97,12 @@ fn calls(evidence: &Evidence, callers: &Callers<'_>, findings: &mut Findings) {
             rows.insert((uid, &row.kind), row);
         }
     }
-    let ours = evidence.owed().flat_map(|life| &life.changes).filter(|change| change.by == By::Api);
-    for change in ours {
+    for change in evidence.owed().flat_map(|life| &life.changes) {
         let Some(row) = rows.get(&(change.uid.as_str(), change.kind)) else { continue };
+        attributed(change, row, findings);
+        if change.by != By::Api {
+            continue;
+        }
         findings.expect(row.call_id.is_some(), || format!("{} was {} by us for a caller, and its history names no call", change.uid, change.kind));
         if let (Some(rang), Some(named)) = (callers.at(change), &row.retell_call_id) {
             findings.expect(rang.contains(named.as_str()), || {

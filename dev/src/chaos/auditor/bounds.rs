@@ -11,6 +11,9 @@ use super::findings::{Findings, Judged};
 use super::obedience;
 use crate::calcom_stand_in::RequestEntry;
 
+/// A process that is killed between the row of an attempt and the next tier's confirm makes the same attempt again: so often to one message, at most.
+const REDELIVERED_MAX: i32 = 4;
+
 pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
     let mut findings = Findings::default();
     attempts(record, &mut findings).await?;
@@ -22,7 +25,7 @@ pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
         window(record, key, &requests, &mut findings);
         refusals(key, &requests, &mut findings);
     }
-    obedience::judge(evidence, &mut findings);
+    obedience::judge(record, evidence, &mut findings);
     for spool in &record.spools {
         findings.expect(spool.bytes_max <= spool.quota_bytes, || {
             format!("the spool {} held {} bytes, its quota is {}", spool.folder.display(), spool.bytes_max, spool.quota_bytes)
@@ -46,6 +49,14 @@ async fn attempts(record: &Record, findings: &mut Findings) -> anyhow::Result<()
             .await
             .context("looking for attempts beyond their bound")?;
     findings.violated_by(beyond.into_iter().map(|(role, kind, attempt)| format!("{role} is at attempt {attempt} of a {kind}")));
+    // the number is the product's own; the rows are counted, too
+    let repeated: Vec<(String, String, i64)> =
+        sqlx::query_as("SELECT role, kind, count(*) FROM attempts WHERE outcome = 'retry' GROUP BY role, kind, message_id HAVING count(*) > $1 LIMIT 1000")
+            .bind(i64::from(record.limits.attempts_max) + i64::from(REDELIVERED_MAX))
+            .fetch_all(&record.database)
+            .await
+            .context("counting attempts")?;
+    findings.violated_by(repeated.into_iter().map(|(role, kind, times)| format!("{role} has tried a {kind} in vain {times} times")));
     Ok(())
 }
 

@@ -22,6 +22,32 @@ pub const fn expected(protection: Protection) -> Invariant {
     }
 }
 
+/// What the sentence must say that proves the absence of a protection, beside its invariant's id: a backlog on a busy machine violates I1, I5 or I9 as well, but says
+/// other things.
+#[must_use]
+pub const fn signs(protection: Protection) -> &'static [&'static str] {
+    match protection {
+        Protection::Confirm | Protection::Spool => &["is lost: "],
+        Protection::Inbox => &[" handled the "],
+        Protection::Search => &["live bookings in Cal.com", "was wished for"],
+        Protection::Tag => &["does not carry its token"],
+        Protection::Call => &["names no call"],
+        Protection::Rank => &["although every webhook about it arrived"],
+        Protection::Overlap => &["two promises overlap", "under way at once", "was promised to two callers"],
+        Protection::Rls => &["not bound by row-level security"],
+        Protection::Attempts => &["is at attempt"],
+        Protection::Relay => &["messages in the outbox"],
+        Protection::Mask => &["holds a canary", "holds a booking's uid"],
+        Protection::Fairness => &["callers of the others waited and nothing was sent"],
+    }
+}
+
+/// Whether a campaign without it may rightly end with messages in queues: they are the finding then.
+#[must_use]
+pub const fn leaves_messages(protection: Protection) -> bool {
+    matches!(protection, Protection::Relay | Protection::Attempts)
+}
+
 /// What a break run needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
@@ -101,6 +127,7 @@ mod tests {
     #[test]
     fn what_the_database_guards_is_taken_out_of_the_database() {
         for protection in Protection::ALL {
+            assert!(signs(protection).iter().all(|sign| sign.len() > 8));
             assert!(!needs(protection).provoke.is_empty());
             assert!(!protection.is_in_database() || !needs(protection).sql.is_empty(), "{protection}");
         }

@@ -38,7 +38,7 @@ pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
         }
     }
     for life in evidence.owed() {
-        chain(life, &uids, &mut findings);
+        chain(evidence, life, &uids, &mut findings);
         projection(evidence, life, &uids, &appointments, &mut findings);
         changes(evidence, life, &history, &mut findings);
     }
@@ -48,14 +48,18 @@ pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
 }
 
 /// Every uid's row. One that we do not know at all is I3's.
-fn chain(life: &Life, uids: &HashMap<&str, Vec<&UidRow>>, findings: &mut Findings) {
+fn chain(evidence: &Evidence, life: &Life, uids: &HashMap<&str, Vec<&UidRow>>, findings: &mut Findings) {
     let mut owners = HashSet::new();
     for (index, stay) in life.stays.iter().enumerate() {
         let Some([row]) = uids.get(stay.uid.as_str()).map(Vec::as_slice) else { continue };
         owners.insert(row.appointment_id);
         let superseded = index + 1 < life.stays.len();
         let state = if superseded { "superseded" } else { state(stay.status) };
-        findings.expect(row.state == state, || format!("{} is {state} in Cal.com and {} in our rows", stay.uid, row.state));
+        findings.expect(row.state == state, || {
+            let told = life.stays.iter().all(|stay| evidence.was_told(&stay.uid));
+            let although = if told { ", although every webhook about it arrived" } else { "" };
+            format!("{} is {state} in Cal.com and {} in our rows{although}", stay.uid, row.state)
+        });
         findings.expect((row.starts_at, row.ends_at) == (stay.start, stay.end), || {
             format!("{} is at {} in Cal.com and at {} in our rows", stay.uid, stay.start, row.starts_at)
         });

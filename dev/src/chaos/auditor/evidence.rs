@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::super::record::{Company, ProcessRecord, Record};
@@ -121,8 +122,14 @@ impl Evidence {
 
     /// Lives that our rows must know.
     pub fn owed(&self) -> impl Iterator<Item = &Life> {
-        let undone = self.lives.undone_doubles();
-        self.lives.all.iter().filter(move |life| !undone.contains(life.root().uid.as_str()))
+        let undone = self.undone_doubles();
+        self.lives.all.iter().filter(move |life| !undone.contains_key(life.root().uid.as_str()))
+    }
+
+    /// Second bookings of one wish that we ended ourselves, and how long each was there.
+    pub fn undone_doubles(&self) -> HashMap<&str, TimeDelta> {
+        let confirmed = self.rows.intents.iter().filter(|intent| intent.op == "create" && intent.state == "confirmed");
+        self.lives.undone_doubles(&confirmed.filter_map(|intent| Some((intent.token.to_string(), intent.uid.as_deref()?))).collect())
     }
 
     pub fn uid_rows(&self) -> HashMap<&str, Vec<&UidRow>> {

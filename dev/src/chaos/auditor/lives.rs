@@ -1,9 +1,9 @@
 //! What Cal.com's ledger says became of each booking, told in the order in which it happened. An independent model: it knows no webhooks, no facts, no ranks and
 //! no order of arrival; our rows are measured by it. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::calcom_stand_in::{By, LedgerEntry, Op, Status};
 
@@ -41,6 +41,7 @@ pub struct Change {
     pub by: By,
     pub event_type_id: i64,
     pub start: DateTime<Utc>,
+    pub at: DateTime<Utc>,
 }
 
 impl Life {
@@ -109,17 +110,27 @@ impl Lives {
         self.tokens.get(token).into_iter().flatten().map(|index| &self.all[*index])
     }
 
-    /// A second booking of one wish that we ended ourselves: no effect is left of it, and no row is owed (architecture section 8, 3).
-    pub fn undone_doubles(&self) -> HashSet<&str> {
-        let doubles = self.by_token().into_values().filter(|lives| lives.len() > 1).flatten();
-        let undone =
-            |life: &&Life| !life.is_live() && life.stays.len() == 1 && life.changes.last().is_some_and(|last| last.kind == "cancelled" && last.by == By::Api);
-        doubles.filter(undone).map(|life| life.root().uid.as_str()).collect()
+    /// A second booking of one wish that we ended ourselves: no effect is left of it, and no row is owed (architecture section 8, 3). The one that the wish was confirmed
+    /// with (`confirmed`: its uid, by token), or else the first, is owed whatever became of it: it is no double. By uid, with how long each was there.
+    pub fn undone_doubles(&self, confirmed: &HashMap<String, &str>) -> HashMap<&str, TimeDelta> {
+        let mut undone = HashMap::new();
+        for (token, lives) in self.by_token().into_iter().filter(|(_, lives)| lives.len() > 1) {
+            let has = |life: &&Life| confirmed.get(token).is_some_and(|uid| life.stays.iter().any(|stay| stay.uid == *uid));
+            let owed = lives.iter().copied().find(has).unwrap_or(lives[0]);
+            for life in lives.into_iter().filter(|life| life.root().uid != owed.root().uid && !life.is_live() && life.stays.len() == 1) {
+                if let Some(last) = life.changes.last().filter(|last| last.kind == "cancelled" && last.by == By::Api) {
+                    undone.insert(life.root().uid.as_str(), last.at - life.changes[0].at);
+                }
+            }
+        }
+        undone
     }
 
     fn take(&mut self, entry: &LedgerEntry) {
-        let change =
-            |kind, previous, new| Change { uid: entry.uid.clone(), kind, previous, new, by: entry.by, event_type_id: entry.event_type_id, start: entry.start };
+        let change = |kind, previous, new| {
+            let (uid, by, event_type_id, start, at) = (entry.uid.clone(), entry.by, entry.event_type_id, entry.start, entry.at);
+            Change { uid, kind, previous, new, by, event_type_id, start, at }
+        };
         match entry.op {
             // another seat of a booking that is there
             Op::Create if self.by_uid.contains_key(&entry.uid) => {}
@@ -235,7 +246,13 @@ mod tests {
             cancel("alone", "api"),
             cancel("third", "visitor"),
         ]));
-        assert_eq!(lives.undone_doubles(), HashSet::from(["second"]));
+        let undone = |confirmed: &[(&str, &'static str)]| {
+            let confirmed = confirmed.iter().map(|(token, uid)| ((*token).to_owned(), *uid)).collect();
+            lives.undone_doubles(&confirmed).into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(undone(&[]), ["second"]);
+        // the wrong one was ended: the booking that the wish has is owed, and the first one is no double of it
+        assert_eq!(undone(&[("t", "second")]), Vec::<&str>::new());
         assert_eq!(lives.by_token()["t"].len(), 3);
         assert_eq!((lives.of_token("t").count(), lives.of_token("u").count(), lives.of_token("v").count()), (3, 1, 0));
     }

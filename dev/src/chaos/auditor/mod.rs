@@ -13,6 +13,7 @@ mod convergence;
 mod evidence;
 mod fairness;
 mod findings;
+mod fulfilled;
 mod liveness;
 mod lives;
 mod needles;
@@ -22,6 +23,7 @@ mod no_orphan;
 mod obedience;
 mod overlap;
 mod privacy;
+mod refusals;
 mod rows;
 mod spools;
 mod tenancy;
@@ -31,10 +33,11 @@ mod witness;
 use std::time::Duration;
 
 use super::record::{Audit, InvariantResult, Record};
-pub use breaks::{expected, needs};
+pub use breaks::{expected, leaves_messages, needs, signs};
 pub use calls::calls_now;
 use evidence::Evidence;
 use findings::{Findings, Judged};
+pub use refusals::{by_status, unexplained_times};
 pub use witness::WITNESS;
 
 /// What must hold, whatever happens.
@@ -115,7 +118,7 @@ impl Invariant {
     }
 }
 
-/// Judges a campaign at rest. What cannot be looked at is a violation: an unseen promise is not a kept one.
+/// Judges a campaign at rest. What cannot be looked at is unseen: not kept, and no proof of anything either.
 pub async fn audit(record: &Record) -> Audit {
     let evidence = match Evidence::gather(record).await {
         Ok(evidence) => evidence,
@@ -144,12 +147,17 @@ pub async fn audit(record: &Record) -> Audit {
 
 /// What no invariant is about, or what stands behind one.
 fn figures(record: &Record, evidence: &Evidence) -> Vec<(&'static str, String)> {
-    let obeyed = obedience::measure(evidence);
+    let obeyed = obedience::measure(record, evidence);
     vec![
-        ("wishes failed", wishes::failed_share(record, evidence).words()),
+        ("wishes failed", fulfilled::failed_share(record, evidence).words()),
+        ("callers were told at once", wishes::told(record).words()),
+        ("doubles", no_double::doubles(evidence)),
         ("contested pairs compared", overlap::pairs(record, evidence).to_string()),
         ("calls compared with Retell's list", record.retell.calls().len().to_string()),
-        ("blocks of Cal.com heard", format!("{} of {} announced, {} s in all", obeyed.heard, obeyed.announced, obeyed.seconds)),
+        (
+            "blocks of Cal.com heard",
+            format!("{} of {} announced ({} swallowed by a fault), {} s in all", obeyed.heard, obeyed.announced, obeyed.swallowed(), obeyed.seconds),
+        ),
         ("requests in a block", format!("{} while it became known, {} later", obeyed.under_way, obeyed.later())),
     ]
 }
@@ -158,19 +166,21 @@ fn figures(record: &Record, evidence: &Evidence) -> Vec<(&'static str, String)> 
 #[must_use]
 pub fn unproven(audit: &Audit, length: Duration) -> Vec<String> {
     let untried = Invariant::ALL.into_iter().filter(|invariant| length >= invariant.tried_from());
-    let rows = untried.filter_map(|invariant| audit.rows.iter().find(|row| row.id == invariant.id() && row.checked == 0));
+    let rows = untried.filter_map(|invariant| audit.rows.iter().find(|row| row.id == invariant.id() && row.checked == 0 && row.unseen.is_none()));
     rows.map(|row| format!("{} {} looked at nothing", row.id, row.name)).collect()
 }
 
 fn row(invariant: Invariant, judged: Judged) -> InvariantResult {
-    let findings = judged.unwrap_or_else(|error| Findings::of(format!("could not be checked: {error:#}")));
-    InvariantResult { id: invariant.id(), name: invariant.name(), checked: findings.checked, violations: findings.told() }
+    let (findings, unseen) = match judged {
+        Ok(findings) => (findings, None),
+        Err(error) => (Findings::default(), Some(format!("could not be checked: {error:#}"))),
+    };
+    InvariantResult { id: invariant.id(), name: invariant.name(), checked: findings.checked, violations: findings.told(), unseen }
 }
 
 fn unseen(error: &anyhow::Error) -> Audit {
-    let why = format!("could not be checked: the evidence could not be gathered: {error:#}");
     Audit {
-        rows: Invariant::ALL.into_iter().map(|invariant| row(invariant, Ok(Findings::of(why.clone())))).collect(),
+        rows: Invariant::ALL.into_iter().map(|invariant| row(invariant, Err(anyhow::anyhow!("the evidence could not be gathered: {error:#}")))).collect(),
         repaired: 0,
         effects: 0,
         figures: Vec::new(),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::Context;
+use chrono::TimeDelta;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ use crate::calcom_stand_in::By;
 pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
     let mut findings = Findings::default();
     tokens(evidence, &mut findings);
+    short_lived(evidence, &mut findings);
     wishes(record, evidence, &mut findings);
     history(evidence, &mut findings);
     shared_uids(evidence, &mut findings);
@@ -29,7 +31,23 @@ fn tokens(evidence: &Evidence, findings: &mut Findings) {
     }
 }
 
-/// A caller's slot is wished for once, so whatever else stands there is a double, also one with another token.
+/// A double that we end is a person's time taken meanwhile: found soon, also when the process that made it was killed and its successor, too.
+const DOUBLE_LIVES_MAX: TimeDelta = TimeDelta::minutes(5);
+
+fn short_lived(evidence: &Evidence, findings: &mut Findings) {
+    for (uid, lived) in evidence.undone_doubles() {
+        findings.expect(lived <= DOUBLE_LIVES_MAX, || format!("the second booking {uid} of one wish was there for {} s", lived.num_seconds()));
+    }
+}
+
+/// How many there were, for people.
+pub fn doubles(evidence: &Evidence) -> String {
+    let undone = evidence.undone_doubles();
+    let longest = undone.values().max().map_or(0, TimeDelta::num_seconds);
+    format!("{} made and ended by us, the longest was there for {longest} s", undone.len())
+}
+
+/// A caller's slot is wished for as often as the campaign knows, so whatever else stands there is a double, also one with another token.
 fn wishes(record: &Record, evidence: &Evidence, findings: &mut Findings) {
     let mut live: HashMap<_, Vec<&str>> = HashMap::new();
     for life in evidence.lives.all.iter().filter(|life| life.is_live() && life.made_by() == By::Api) {

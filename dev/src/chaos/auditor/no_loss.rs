@@ -7,10 +7,7 @@ use anyhow::Context;
 use super::super::record::Record;
 use super::evidence::Evidence;
 use super::findings::{Findings, Judged};
-use super::{calls, wishes};
-
-/// What ingress may say to a valid event beside 2xx: not now. 0 is no answer: nothing was promised, and the sender knows.
-const NOT_NOW: [u16; 3] = [0, 429, 503];
+use super::{calls, fulfilled, refusals, wishes};
 
 /// Which webhooks tell that something happened to a uid.
 const TOLD_BY: [(&str, &[&str]); 4] = [
@@ -49,13 +46,12 @@ pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
     .await
     .context("looking for claims without an effect")?;
     findings.violated_by(claimed_only.into_iter().map(|id| format!("the inbox has {id}, but no attempt says that it was done")));
-    for (status, times) in record.refused.iter().filter(|(status, _)| !NOT_NOW.contains(status)) {
-        findings.violated(format!("{times} valid events were answered {status}"));
-    }
+    refusals::judge(record, &mut findings);
     covered_up(evidence, &mut findings);
     calls::told_before_sweeps(record, &mut findings);
     wishes::kept(record, evidence, &mut findings);
-    wishes::few_failed(record, evidence, &mut findings);
+    fulfilled::few_failed(record, evidence, &mut findings);
+    wishes::few_put_off(record, &mut findings);
     Ok(findings)
 }
 

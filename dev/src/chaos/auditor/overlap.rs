@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::super::record::{Record, Way, WishKind};
 use super::evidence::Evidence;
 use super::findings::{Findings, Judged};
+use super::lives::{Change, Life};
 use super::rows::IntentRow;
 
 const CLAIMS: &str = "SELECT c.name || ' ' || a.resource || ' seat ' || a.seat || ': ' || a.during || ' and ' || b.during
@@ -28,7 +29,7 @@ pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
 }
 
 /// From when to when, and for which appointment.
-type Wanted = (DateTime<Utc>, DateTime<Utc>, u64);
+type Wanted = (DateTime<Utc>, DateTime<Utc>, u64, Option<u64>);
 
 /// Pairs of callers who wanted one person at overlapping times; what became of each is compared below, if both came so far.
 pub fn pairs(record: &Record, evidence: &Evidence) -> usize {
@@ -36,13 +37,15 @@ pub fn pairs(record: &Record, evidence: &Evidence) -> usize {
     let callers = record.wishes.iter().filter(|wish| wish.acknowledged && wish.kind != WishKind::Cancel && matches!(wish.way, Way::Phone { .. }));
     for wish in callers {
         if let Some((host, minutes)) = evidence.host_of(wish.event_type_id) {
-            wanted.entry(host).or_default().push((wish.starts_at, wish.starts_at + TimeDelta::minutes(minutes), wish.appointment));
+            wanted.entry(host).or_default().push((wish.starts_at, wish.starts_at + TimeDelta::minutes(minutes), wish.appointment, wish.follows));
         }
     }
     let of_host = |mut wishes: Vec<Wanted>| {
         wishes.sort_unstable();
+        // who wants what another one gave up is no rival
+        let rivals = |one: &Wanted, other: &Wanted| one.2 != other.2 && one.3 != Some(other.2) && other.3 != Some(one.2);
         let overlapping =
-            |(index, one): (usize, &Wanted)| wishes[index + 1..].iter().take_while(|other| other.0 < one.1).filter(|other| other.2 != one.2).count();
+            |(index, one): (usize, &Wanted)| wishes[index + 1..].iter().take_while(|other| other.0 < one.1).filter(|other| rivals(one, other)).count();
         wishes.iter().enumerate().map(overlapping).sum::<usize>()
     };
     wanted.into_values().map(of_host).sum()
@@ -106,7 +109,16 @@ impl<'a> Ends<'a> {
         }
         let later = self.0.get(&intent.appointment_id).into_iter().flatten().filter(|change| change.created_at > intent.created_at);
         let given_up = later.filter_map(|change| change.settled_at).min();
+        // Cal.com had it before we knew
+        let there = evidence.intents_life(intent).and_then(|life| given_up_at(life, intent, sent));
+        let given_up = [given_up, there].into_iter().flatten().min();
         let stands = evidence.intents_life(intent).is_some_and(|life| life.is_live() && Some(life.head().start) == intent.starts_at);
         Some((sent, given_up.unwrap_or(if stands { DateTime::<Utc>::MAX_UTC } else { settled })))
     }
+}
+
+/// When Cal.com's ledger says that the time was left again.
+fn given_up_at(life: &Life, intent: &IntentRow, sent: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let left = |change: &&Change| change.at > sent && (change.kind == "cancelled" || change.kind == "rescheduled" && Some(change.start) != intent.starts_at);
+    life.changes.iter().filter(left).map(|change| change.at).min()
 }

@@ -48,6 +48,7 @@ pub struct ModificationRow {
     pub kind: String,
     pub previous_starts_at: Option<DateTime<Utc>>,
     pub new_starts_at: Option<DateTime<Utc>>,
+    pub actor: String,
     pub source: String,
     pub call_id: Option<Uuid>,
     /// Retell's id of the call that it names.
@@ -74,7 +75,6 @@ pub struct IntentRow {
     pub event_type_id: Option<i64>,
     pub starts_at: Option<DateTime<Utc>>,
     pub ends_at: Option<DateTime<Utc>>,
-    pub call_id: Option<Uuid>,
     pub error_class: Option<String>,
 }
 
@@ -83,6 +83,8 @@ pub struct IntentRow {
 pub struct FunctionRow {
     pub message_id: String,
     pub success: Option<bool>,
+    /// Why not, as our rows name it.
+    pub reason: Option<String>,
     /// What our rows say that the caller heard.
     pub told: Option<String>,
     /// What it led to; a refusal leads to none.
@@ -103,19 +105,19 @@ impl Rows {
                 .fetch_all(database)
                 .await?,
             modifications: sqlx::query_as(
-                "SELECT m.company_id, m.kind, m.previous_starts_at, m.new_starts_at, m.source, m.call_id, c.retell_call_id, m.intent_id, m.calcom_uid
+                "SELECT m.company_id, m.kind, m.previous_starts_at, m.new_starts_at, m.actor, m.source, m.call_id, c.retell_call_id, m.intent_id, m.calcom_uid
                  FROM appointment_modifications m LEFT JOIN calls c ON c.company_id = m.company_id AND c.id = m.call_id",
             )
             .fetch_all(database)
             .await?,
             intents: sqlx::query_as(
                 "SELECT id, company_id, credential_id, appointment_id, op, state, lane, sent_count, sent_at, created_at, settled_at, token, uid, event_type_id,
-                        starts_at, ends_at, call_id, error_class FROM intents",
+                        starts_at, ends_at, error_class FROM intents",
             )
             .fetch_all(database)
             .await?,
             functions: sqlx::query_as(
-                "SELECT f.message_id, f.success, f.told, i.id AS intent_id,
+                "SELECT f.message_id, f.success, f.result ->> 'reason' AS reason, f.told, i.id AS intent_id,
                         EXISTS (SELECT FROM callback_requests b WHERE b.company_id = f.company_id AND b.call_id = f.call_id) AS called_back
                  FROM function_calls f LEFT JOIN intents i ON i.company_id = f.company_id AND i.function_call_id = f.id",
             )

@@ -16,10 +16,10 @@ pub struct TrialRow {
 }
 
 impl TrialRow {
-    /// The expected invariant is among the violated.
+    /// The expected invariant is violated, in the words that only this absence explains.
     #[must_use]
     pub fn is_found_out(&self) -> bool {
-        self.broken.names(auditor::expected(self.protection).id())
+        self.broken.has_found_out()
     }
 
     /// And it was its absence that violated it.
@@ -51,25 +51,27 @@ pub fn render(rows: &[TrialRow]) -> String {
 fn told(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Green => "green".to_owned(),
-        Verdict::Red(violated) => violated.join(", "),
+        Verdict::Red(red) => red.violated.join(", "),
         Verdict::Void(reasons) => format!("no verdict: {}", reasons.join("; ")),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Red;
     use super::*;
 
     #[test]
     fn a_break_is_proven_by_its_violation_and_a_green_control_together() {
         let row = |broken, control| TrialRow { protection: Protection::Inbox, broken, control };
-        let red = |id| Verdict::Red(vec![id]);
-        assert!(row(red("I2"), Verdict::Green).is_proven());
-        assert!(!row(red("I2"), red("I2")).is_proven(), "the provocation alone violates it");
-        assert!(!row(red("I1"), Verdict::Green).is_proven() && !row(Verdict::Green, Verdict::Green).is_proven());
-        assert!(!row(red("I2"), Verdict::Void(vec!["x".to_owned()])).is_proven());
-        let text = render(&[row(red("I2"), Verdict::Green), row(Verdict::Green, red("I9"))]);
+        let red = |found_out| Verdict::Red(Red { violated: vec!["I2"], found_out });
+        assert!(row(red(true), Verdict::Green).is_proven());
+        assert!(!row(red(true), red(false)).is_proven(), "the provocation alone violates it");
+        assert!(!row(red(false), Verdict::Green).is_proven() && !row(Verdict::Green, Verdict::Green).is_proven());
+        let void = || Verdict::Void(vec!["x".to_owned()]);
+        assert!(!row(red(true), void()).is_proven() && !row(void(), Verdict::Green).is_proven());
+        let text = render(&[row(red(true), Verdict::Green), row(Verdict::Green, red(false))]);
         assert!(text.contains("inbox") && text.trim_end().ends_with("not found out: inbox; control not green: inbox."), "{text}");
-        assert!(render(&[row(red("I2"), Verdict::Green)]).trim_end().ends_with("each control was green."));
+        assert!(render(&[row(red(true), Verdict::Green)]).trim_end().ends_with("each control was green."));
     }
 }

@@ -21,7 +21,7 @@ const VISITORS_MAX: usize = 200;
 const CALLERS_PER_SECOND: u32 = 4;
 /// Half hours of a day that callers book.
 const SLOTS_A_DAY: usize = 14;
-const SALON: &str = "+493023125042";
+pub const SALON: &str = "+493023125042";
 
 /// What the senders know.
 #[derive(Default)]
@@ -135,7 +135,7 @@ pub async fn phone(world: &World, sent: &Sent) {
         sent.wishes.fetch_add(1, Ordering::SeqCst);
         say("book_appointment", json!({ "date": date, "time": time, "service_name": "Beratung", "customer_name": "Jürgen Groß" })).await;
         match n % 3 {
-            1 => say("reschedule_appointment", json!({ "new_date": new_date, "new_time": new_time })).await,
+            1 => say("reschedule_appointment", json!({ "new_date": new_date, "new_time": new_time, "bestaetigung": true })).await,
             2 => say("cancel_appointment", json!({})).await,
             _ => {}
         }
