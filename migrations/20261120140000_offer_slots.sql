@@ -20,8 +20,6 @@ ALTER TABLE availability_slots FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_the_company ON availability_slots USING (company_id = current_company()) WITH CHECK (company_id = current_company());
 GRANT SELECT ON availability_slots TO frontdesk_worker, frontdesk_backfill, frontdesk_portal;
 GRANT INSERT, UPDATE, DELETE ON availability_slots TO frontdesk_worker;
--- what changed since the slots were read
-CREATE INDEX appointment_modifications_created ON appointment_modifications (company_id, created_at);
 
 -- A hold: an offered time, by the call that heard it, until it ends by itself.
 ALTER TABLE companies

@@ -144,7 +144,7 @@ fn as_json(made: &CreatedCompany) -> serde_json::Value {
 }
 
 /// The company that an argument means.
-async fn find(pool: &PgPool, name: &str) -> Result<Option<Uuid>, CliError> {
+pub async fn find(pool: &PgPool, name: &str) -> Result<Option<Uuid>, CliError> {
     if let Ok(id) = name.parse() {
         return Ok(Some(id));
     }

@@ -38,6 +38,12 @@ pub enum CliError {
     },
     #[error("the HTTP client cannot be set up")]
     Http(#[source] reqwest::Error),
+    #[error("{what} cannot be written")]
+    WriteFile {
+        what: String,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("the answer cannot be written")]
     Write(#[source] std::io::Error),
 }

@@ -6,6 +6,7 @@
 //! Exit codes: 0 done, 1 a negative answer (not found, a check that found something, a request that was refused), 2 it could not run.
 
 mod account;
+mod agent;
 mod backlog;
 mod check;
 mod company;
@@ -65,6 +66,8 @@ enum Command {
     #[command(subcommand)]
     Account(account::Account),
     #[command(subcommand)]
+    Agent(agent::Agent),
+    #[command(subcommand)]
     Endpoint(endpoint::Endpoint),
     #[command(subcommand)]
     Credential(credential::Credential),
@@ -111,6 +114,7 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<Outcome, Cl
         Command::Key(command) => command.run(session),
         Command::Company(command) => command.run(session).await,
         Command::Account(command) => command.run(session).await,
+        Command::Agent(command) => command.run(session).await,
         Command::Endpoint(command) => command.run(session).await,
         Command::Credential(command) => command.run(session).await,
         Command::Send(command) => command.run(session).await,

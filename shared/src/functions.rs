@@ -6,6 +6,7 @@
 pub mod arguments;
 mod schema;
 mod table;
+pub mod variables;
 
 use std::time::Duration;
 

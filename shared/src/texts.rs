@@ -45,6 +45,16 @@ pub fn choices(items: &[impl AsRef<str>]) -> String {
     }
 }
 
+/// How a person is greeted at that hour of the day; a sentence of the catalogue follows.
+#[must_use]
+pub const fn daytime(hour: u32) -> &'static str {
+    match hour {
+        5..=10 => "Guten Morgen!",
+        11..=17 => "Guten Tag!",
+        _ => "Guten Abend!",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +67,11 @@ mod tests {
         assert_eq!(clean(&format!("{} bbbb", "a".repeat(176))).len(), 176);
         assert_eq!(clean(&"ä".repeat(999)).chars().count(), 180, "a word without end is cut");
         assert_eq!(clean(""), "");
+    }
+
+    #[test]
+    fn the_day_has_three_greetings() {
+        assert_eq!([4, 5, 10, 11, 17, 18, 23, 0].map(daytime).map(|said| &said[6..9]), ["Abe", "Mor", "Mor", "Tag", "Tag", "Abe", "Abe", "Abe"]);
     }
 
     #[test]

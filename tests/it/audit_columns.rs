@@ -489,7 +489,7 @@ async fn the_phone_functions_fill_all_thirteen_columns() {
     let booked = call.function("book_appointment", json!({ "date": date, "time": "09:00", "service_name": "Beratung", "customer_name": "Jürgen Groß" })).await;
     assert_eq!(booked.body["booked"], true, "{:?}", booked.body);
     assert_eq!(times.cell(&world).await, ["customer", "retell_phone", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]);
-    let moved = call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "10:00" })).await;
+    let moved = call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "10:00", "bestaetigung": true })).await;
     assert_eq!(moved.body["rescheduled"], true, "{:?}", moved.body);
     assert_eq!(times.cell(&world).await, ["customer", "retell_phone", "-", "now", "customer", "-", "retell_api", "nine", "-", "-", "-", "-", "-"]);
     let cancelled = call.function("cancel_appointment", json!({ "reason": "Bin krank" })).await;

@@ -115,7 +115,7 @@ async fn life_of_an_appointment(world: &World) -> Vec<Value> {
     let mut call = world.retell.inbound(CALLER, OUR_NUMBER);
     let steps = [
         ("book_appointment", json!({ "date": date, "time": "09:00", "service_name": "Beratung", "customer_name": "Jürgen Groß" }), "booked"),
-        ("reschedule_appointment", json!({ "new_date": date, "new_time": "10:00" }), "rescheduled"),
+        ("reschedule_appointment", json!({ "new_date": date, "new_time": "10:00", "bestaetigung": true }), "rescheduled"),
         ("cancel_appointment", json!({ "reason": "Termin passt nicht mehr" }), "cancelled"),
     ];
     let mut told = Vec::new();

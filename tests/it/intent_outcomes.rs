@@ -256,7 +256,7 @@ async fn moved_on(by_webhook: bool) {
     stage.world.workers.remove(sync).terminate().await;
 
     stage.world.calcom.set_echo_order(if by_webhook { EchoOrder::Hold } else { EchoOrder::Lose });
-    let asking = stage.utter("reschedule_appointment", json!({ "new_date": date, "new_time": "11:00" }));
+    let asking = stage.utter("reschedule_appointment", json!({ "new_date": date, "new_time": "11:00", "bestaetigung": true }));
     eventually("the wish is recorded", || async { (stage.world.count("SELECT count(*) FROM intents WHERE op = 'reschedule'").await == 1).then_some(()) }).await;
     stage.die_after("reschedule").await;
     let ours = stage.world.calcom.live_bookings()[0].clone();

@@ -2,19 +2,24 @@
 // every function here is a test's; clippy knows only those that are marked as one
 #![allow(clippy::unwrap_used)]
 
+mod agent_export;
 mod alone;
 mod api_answers;
 mod audit_columns;
 mod auditor;
+mod availability;
 mod backlogs;
 mod call_reconcile;
+mod change_rules;
 mod convergence;
 mod crash_matrix;
 mod dead_letters;
 mod deploy_files;
+mod desk_reads;
 mod duplicates;
 mod edges_of_ingress;
 mod fixture_table;
+mod function_table;
 mod go_live;
 mod grouped_facts;
 mod hearing;

@@ -22,7 +22,7 @@ async fn a_caller_books_moves_three_times_and_cancels() {
     let mut starts = vec![nine];
     for hour in [10, 11, 14] {
         let time = format!("{hour}:00");
-        let moved = call.function("reschedule_appointment", json!({ "new_date": date, "new_time": time })).await;
+        let moved = call.function("reschedule_appointment", json!({ "new_date": date, "new_time": time, "bestaetigung": true })).await;
         assert_eq!((moved.status, &moved.body["rescheduled"]), (200, &json!(true)), "{:?}", moved.body);
         let live = world.calcom.live_bookings();
         assert_eq!(live.len(), 1, "exactly one live booking at every step");
@@ -75,7 +75,7 @@ async fn a_move_made_in_calcom_between_two_by_phone_keeps_one_chain() {
     let mut call = world.retell.inbound("+4915112345678", "+493023125042");
     let booked = call.function("book_appointment", json!({ "date": date, "time": "09:00", "service_name": "Beratung", "customer_name": "Jürgen Groß" })).await;
     assert_eq!(booked.body["booked"], true, "{:?}", booked.body);
-    assert_eq!(call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "10:00" })).await.body["rescheduled"], true);
+    assert_eq!(call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "10:00", "bestaetigung": true })).await.body["rescheduled"], true);
 
     let eleven = ahead(3, Weekday::Thu, 11, 0).0;
     let uid = world.calcom.live_bookings()[0].uid.clone();
@@ -84,7 +84,7 @@ async fn a_move_made_in_calcom_between_two_by_phone_keeps_one_chain() {
     eventually("the host's move is recorded", || async { (instant(&world.appointments().await[0]["starts_at"]) == eleven).then_some(()) }).await;
     assert_eq!(world.calcom.live_bookings().len(), 1);
 
-    assert_eq!(call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "14:00" })).await.body["rescheduled"], true);
+    assert_eq!(call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "14:00", "bestaetigung": true })).await.body["rescheduled"], true);
     assert_eq!(world.calcom.live_bookings().len(), 1);
     assert_eq!(call.function("cancel_appointment", json!({})).await.body["cancelled"], true);
     assert!(world.calcom.live_bookings().is_empty());

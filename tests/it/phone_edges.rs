@@ -107,7 +107,7 @@ async fn a_move_that_the_host_must_confirm_is_not_called_done() {
     let (_, date, _) = ahead(3, Weekday::Thu, 9, 0);
     let mut call = world.retell.inbound("+4915112345678", "+493023125042");
     assert_eq!(call.function("book_appointment", beratung(&date, "09:00")).await.body["status"], "pending");
-    let moved = call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "14:00" })).await.body;
+    let moved = call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "14:00", "bestaetigung": true })).await.body;
     assert_eq!((&moved["success"], &moved["rescheduled"], &moved["status"]), (&json!(true), &json!(false), &json!("pending")), "{moved}");
     assert!(moved["message"].as_str().unwrap().contains("angefragt"));
     world.settle_all().await;
@@ -143,7 +143,7 @@ async fn two_participants_of_a_course_may_ask_for_the_same_time() {
         let arguments = json!({ "date": date, "time": "10:00", "service_name": "Yoga", "customer_name": "Erika Musterfrau" });
         let booked = call.function("book_appointment", arguments).await.body;
         assert_eq!(booked["booked"], true, "{booked}");
-        call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "12:00" })).await;
+        call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "12:00", "bestaetigung": true })).await;
     }
     assert_eq!(world.count("SELECT count(*) FROM intents WHERE op = 'reschedule'").await, 2, "both wishes went to Cal.com");
     world.finish().await;

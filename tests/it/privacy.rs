@@ -84,7 +84,8 @@ async fn a_story_with_failures(world: &World) {
     world.settle_all().await;
     assert_eq!(world.count(FAILED_CALLS).await, 1, "the create failed at first: {:?}", booked.body);
     world.calcom.add_faults(vec![FaultRule::once(FaultOp::Reschedule, FaultKind::ErrorAfter { status: 500 })]);
-    let moved = call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "14:00", "reason": "Kunde verhindert" })).await;
+    let moved =
+        call.function("reschedule_appointment", json!({ "new_date": date, "new_time": "14:00", "bestaetigung": true, "reason": "Kunde verhindert" })).await;
     world.settle_all().await;
     assert_eq!(world.count(FAILED_CALLS).await, 2, "the move was done and answered 500: {:?}", moved.body);
     // words where dates and ids belong

@@ -1,6 +1,6 @@
 //! Lost webhooks of Cal.com are found by one sweep (issue 3, Done 3; faults E4; incident 2).
 //!
-//! `FRONTDESK_FULL=1` lives lives of 600 deeds instead of 120.
+//! `FRONTDESK_FULL=1` lives lives of 600 deeds instead of 120: five hours instead of one, by Cal.com's clock.
 //!
 //! **What is counted.** A webhook is dropped when Cal.com sent it to nobody. Each one here tells one thing that the history of an appointment keeps (booked,
 //! requested, moved, cancelled, confirmed, rejected), and Cal.com's lists show it afterwards; so the number of rows of history that the sweep adds is the number
@@ -9,11 +9,12 @@
 //! comparison (`wiped`). Not in these lives: second copies, pings, and absences that were taken back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use dev::calcom_stand_in::{EchoOrder, Fate, Status, VisitorBooking, VisitorCancel, VisitorMove, WebhookFaults};
 use serde_json::{Value, json};
 use shared::store::credentials::{self, NewCredential};
-use tests::web_life::{CONFIRMED, Living, WebLife};
+use tests::web_life::{CONFIRMED, Living, PACE, WebLife};
 use tests::wishes::{self, Wish};
 use tests::world::{CALCOM_API_KEY, ahead};
 use tests::{World, WorldOptions, dump, eventually, schedule};
@@ -21,6 +22,9 @@ use tests::{World, WorldOptions, dump, eventually, schedule};
 fn deeds() -> usize {
     if std::env::var("FRONTDESK_FULL").is_ok_and(|full| full == "1") { 600 } else { 120 }
 }
+
+/// So long every webhook is lost.
+const OUTAGE: Duration = Duration::from_secs(600);
 
 /// What a life left behind.
 struct Left {
@@ -63,14 +67,16 @@ async fn world() -> World {
 async fn live(life: &WebLife, loss: Option<f64>, seed: u64) -> Left {
     let world = world().await;
     let mut living = Living::new(life, &world.calcom);
-    let third = life.deeds.len() / 3;
+    let deeds_in = |time: Duration| usize::try_from(time.as_secs() / PACE.as_secs()).unwrap();
+    // our clock is where Cal.com's will be in the end: nothing comes from the future
+    let (third, whole) = (life.deeds.len() / 3, PACE * u32::try_from(life.deeds.len()).unwrap());
+    schedule::let_time_pass(&world, i32::try_from(whole.as_secs() / 60).unwrap()).await;
     if let Some(probability) = loss {
         world.calcom.set_webhook_faults(WebhookFaults::lose(probability, seed));
     }
     living.until(third).await;
-    // ten minutes without anything: a sixth of the hour that a life of sixty minutes would take
     world.calcom.set_echo_order(if loss.is_some() { EchoOrder::Lose } else { EchoOrder::Before });
-    living.until(third + life.deeds.len() / 6).await;
+    living.until(third + deeds_in(OUTAGE)).await;
     world.calcom.set_echo_order(EchoOrder::Before);
     living.until(life.deeds.len()).await;
     world.settle_all().await;
@@ -90,7 +96,7 @@ async fn live(life: &WebLife, loss: Option<f64>, seed: u64) -> Left {
     Left { dump: left, lost, repaired, counted, again, wiped }
 }
 
-/// Done 3: 30 % of all webhooks lost, and a window of everything.
+/// Done 3: 30 % of all webhooks lost, and everything for ten minutes of Cal.com's clock.
 #[tokio::test]
 async fn after_one_sweep_the_state_is_that_of_a_life_without_loss_and_what_was_repaired_is_what_was_dropped() {
     let seed = std::env::var("FRONTDESK_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(830);

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// One row of every table that `companies::create` does not fill; `$1` is the company. A table that is not here fails `seed`.
 #[rustfmt::skip]
-const SEEDS: [&str; 24] = [
+const SEEDS: [&str; 25] = [
     "INSERT INTO import_runs (id, company_id, kind) VALUES (gen_random_uuid(), $1, 'test')",
     "INSERT INTO users (id, company_id, email, display_name) VALUES (gen_random_uuid(), $1, 'rieke@praxis-muster.example', 'Rieke')",
     "INSERT INTO customers (id, company_id, phone) VALUES (gen_random_uuid(), $1, '+4915112345678')",
@@ -33,6 +33,8 @@ const SEEDS: [&str; 24] = [
     "INSERT INTO reply_waiters (id, company_id, function_call_id, reply_queue, correlation_id, expires_at)
      SELECT gen_random_uuid(), $1, id, 'q', gen_random_uuid(), now() FROM function_calls WHERE company_id = $1",
     "INSERT INTO policies (id, company_id, policy_type, rules) VALUES (gen_random_uuid(), $1, 'booking', '{}')",
+    "INSERT INTO policy_violations (id, company_id, appointment_id, customer_id, policy_type, reason, hours_notice, fee_if_forced_minor)
+     SELECT gen_random_uuid(), $1, id, customer_id, 'cancellation', 'deadline_missed', 1, 0 FROM appointments WHERE company_id = $1",
     "INSERT INTO callback_requests (id, company_id, reason, due_at) VALUES (gen_random_uuid(), $1, 'test', now())",
     "INSERT INTO reviews (id, company_id, subject, reason, dedup_key) VALUES (gen_random_uuid(), $1, 'appointment', 'test', 'x')",
     "INSERT INTO audit_log (id, company_id, actor, action, entity, entity_id) VALUES (gen_random_uuid(), $1, 'test', 'read', 'call', 'x')",

@@ -13,6 +13,8 @@ use rand::{RngExt, SeedableRng};
 pub const EVENT_TYPES: [i64; 2] = [1320, 1321];
 /// Its host confirms.
 pub const CONFIRMED: i64 = 1321;
+/// Between two deeds, by Cal.com's clock.
+pub const PACE: std::time::Duration = std::time::Duration::from_secs(30);
 /// No two bookings of a life ever want the same time.
 const FIRST: &str = "2028-02-07T08:00:00Z";
 
@@ -100,8 +102,8 @@ impl<'a> Living<'a> {
         while self.next < deeds.min(self.life.deeds.len()) {
             let deed = self.life.deeds[self.next].clone();
             self.next += 1;
-            // nobody does two things in one millisecond, which is as fine as Cal.com tells time
-            self.calcom.set_clock_offset_ms(i64::try_from(self.next).unwrap_or(0) * 20);
+            let passed = PACE * u32::try_from(self.next).unwrap_or(u32::MAX);
+            self.calcom.set_clock_offset_ms(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX));
             self.live(&deed).await.unwrap_or_else(|error| panic!("deed {} {deed:?} is refused: {error:?}", self.next));
         }
     }

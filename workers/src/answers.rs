@@ -30,25 +30,6 @@ pub fn booked(appointment: &Appointment) -> Value {
             "starts_at": local(appointment.starts_at, appointment), "message": sentence.german() })
 }
 
-/// The move stands in Cal.com, or waits there for the host.
-#[must_use]
-pub fn rescheduled(appointment: &Appointment) -> Value {
-    let when = spoken(appointment.starts_at, zone_of(appointment));
-    let confirmed = appointment.status == "booked";
-    let sentence = if confirmed { Sentence::Rescheduled { when: &when } } else { Sentence::RescheduleRequested { when: &when } };
-    json!({ "success": true, "rescheduled": confirmed, "status": appointment.status, "appointment_number": appointment.number,
-            "starts_at": local(appointment.starts_at, appointment),
-            "previous_starts_at": appointment.previous_starts_at.map(|at| local(at, appointment)), "message": sentence.german() })
-}
-
-/// The cancellation stands in Cal.com.
-#[must_use]
-pub fn cancelled(appointment: &Appointment) -> Value {
-    let when = spoken(appointment.starts_at, zone_of(appointment));
-    json!({ "success": true, "cancelled": true, "status": appointment.status, "appointment_number": appointment.number,
-            "message": Sentence::Cancelled { when: &when }.german() })
-}
-
 /// Cal.com or another promise of ours took the time.
 #[must_use]
 pub fn slot_taken() -> Value {
@@ -61,16 +42,16 @@ pub fn out_of_bounds() -> Value {
     refusal("out_of_bounds", Sentence::OutOfBounds {})
 }
 
+/// A yes to nothing: the call holds no time that its caller was asked about.
+#[must_use]
+pub fn nothing_to_confirm() -> Value {
+    json!({ "success": false, "booked": false, "reason": "nothing_to_confirm", "message": Sentence::NothingToConfirm {}.german() })
+}
+
 /// The wished time lies behind us.
 #[must_use]
 pub fn in_the_past() -> Value {
     refusal("past_date", Sentence::InThePast {})
-}
-
-/// The clocks skip that hour.
-#[must_use]
-pub fn no_such_time() -> Value {
-    refusal("no_such_time", Sentence::NoSuchTime {})
 }
 
 /// Too soon after now for this service.
@@ -108,34 +89,10 @@ pub fn anonymous_change() -> Value {
     refusal("callback_queued", Sentence::AnonymousChange {})
 }
 
-/// No appointment of this caller fits.
-#[must_use]
-pub fn no_appointment() -> Value {
-    refusal("not_found", Sentence::NoAppointment {})
-}
-
-/// Several appointments fit: they are listed, never the earliest taken (incident 72).
-#[must_use]
-pub fn several_appointments(appointments: &[Appointment]) -> Value {
-    let listed: Vec<String> = appointments.iter().take(4).map(|appointment| spoken(appointment.starts_at, zone_of(appointment))).collect();
-    let rows: Vec<Value> = appointments
-        .iter()
-        .map(|appointment| json!({ "appointment_number": appointment.number, "starts_at": local(appointment.starts_at, appointment) }))
-        .collect();
-    json!({ "success": false, "reason": "multiple_found", "appointments": rows,
-            "message": Sentence::SeveralAppointments { appointments: &listed.join("; ") }.german() })
-}
-
 /// Something on the way to Cal.com failed for good; somebody calls back.
 #[must_use]
 pub fn could_not() -> Value {
     refusal("callback_queued", Sentence::CouldNot {})
-}
-
-/// Somebody will call: the promise is a row with a deadline.
-#[must_use]
-pub fn callback_promised() -> Value {
-    json!({ "success": true, "callback": true, "message": Sentence::CallbackPromised {}.german() })
 }
 
 /// The function exists, but nobody carries it out yet.

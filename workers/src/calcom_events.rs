@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Duration};
 use shared::domain::booking_chain::{Fact, Happening, Predecessor};
+use shared::domain::person_names::is_placeholder_email;
 use shared::domain::phone::E164;
 use shared::domain::provenance::{Actor, Channel, Provenance};
 use shared::envelope::{Envelope, Kind};
@@ -15,8 +16,6 @@ use crate::tenants;
 
 /// The metadata key of the intent token that every booking of ours carries.
 pub const TOKEN_KEY: &str = "frontdesk_intent";
-/// The host of Cal.com's own placeholder addresses for attendees without e-mail (calcom reference 3.3).
-const PLACEHOLDER_EMAIL_HOSTS: [&str; 2] = ["@sms.cal.com", crate::calcom_sync::PLACEHOLDER_EMAIL_HOST];
 
 /// Reads a webhook about a booking and proves whose it is.
 ///
@@ -142,11 +141,6 @@ fn actor(happening: Happening, booking: &CalcomBooking) -> Actor {
     } else {
         Actor::Unknown
     }
-}
-
-/// Whether Cal.com or we made the address up.
-pub fn is_placeholder_email(email: &str) -> bool {
-    PLACEHOLDER_EMAIL_HOSTS.iter().any(|host| email.ends_with(host))
 }
 
 /// The first attendee; an address that Cal.com or we made up is none.

@@ -25,9 +25,6 @@ use crate::runtime::{Failure, Handler, Prepared};
 
 pub use dispatch::run;
 
-/// The host of the addresses that we make up for attendees without e-mail; `.invalid` never receives mail (RFC 2606).
-pub const PLACEHOLDER_EMAIL_HOST: &str = "@no-mail.invalid";
-
 /// The consumer of doorbells: it wakes the dispatcher, and that is all. A lost doorbell costs one poll interval.
 #[derive(Clone, Debug)]
 pub struct Doorbell {

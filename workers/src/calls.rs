@@ -7,9 +7,9 @@ use shared::domain::booking_chain::{Fact, Happening};
 use shared::domain::phone::E164;
 use shared::domain::provenance::{Actor, Channel, Provenance};
 use shared::envelope::{Envelope, Kind, Role};
-use shared::store::calls::{self, CallUpdate, FoldedCall};
+use shared::store::calls::{self, CallUpdate, FoldedCall, Transfer};
 use shared::store::tx::{CompanyTx, uid_lock};
-use shared::store::{appointments, callbacks, customers, function_calls};
+use shared::store::{appointments, callbacks, customers, function_calls, slot_claims};
 use shared::wire::calcom::{CalcomEvent, Trigger};
 use shared::wire::retell::{RetellCall, RetellEvent};
 use sqlx::PgPool;
@@ -219,9 +219,24 @@ pub fn evidence(call: &RetellCall<'_>) -> Evidence {
 /// # Errors
 /// Only what the store says.
 pub async fn take_in(tx: &mut CompanyTx, told: &CallUpdate) -> Result<FoldedCall, Failure> {
-    let customer_id = match told.caller.as_deref().and_then(E164::parse) {
-        Some(phone) => customers::by_phone(tx, &phone).await?,
-        None => None,
-    };
-    Ok(calls::fold(tx, &CallUpdate { customer_id, ..told.clone() }).await?)
+    let caller = told.caller.as_deref().and_then(E164::parse);
+    let customer_id = customers::by_caller(tx, caller.as_ref(), told.caller_raw.as_deref()).await?;
+    let folded = calls::fold(tx, &CallUpdate { customer_id, ..told.clone() }).await?;
+    if transfer_failed(told) {
+        callbacks::promise_once(tx, folded.call.id, "transfer_failed", callbacks::Priority::High).await?;
+    }
+    if folded.disconnection_reason.as_deref() == Some("user_requested_callback") {
+        callbacks::promise_once(tx, folded.call.id, "customer_request", callbacks::Priority::Normal).await?;
+    }
+    if folded.call.is_over() {
+        // whoever hung up thinks about no offer any more
+        slot_claims::release_holds(tx, folded.call.id).await?;
+    }
+    Ok(folded)
+}
+
+/// Retell says so. Of several attempts each that failed counts, and nothing is concluded from a call's end: it may be heard before the transfer's own events, and a promise must not
+/// depend on their order.
+fn transfer_failed(told: &CallUpdate) -> bool {
+    told.transfer == Some(Transfer::Cancelled)
 }

@@ -110,9 +110,9 @@ impl Config {
     }
 }
 
-/// calcom-sync calls Cal.com, and the scheduler's jobs read Retell's lists.
+/// calcom-sync calls Cal.com, the scheduler's jobs read Retell's lists, and whoever offers times reads what is free.
 const fn opens_credentials(role: Role) -> bool {
-    matches!(role, Role::CalcomSync | Role::Scheduler)
+    matches!(role, Role::CalcomSync | Role::Scheduler | Role::Desk | Role::Booking | Role::Reschedule)
 }
 
 fn roles(names: &[String], problems: &mut Problems) -> Vec<Role> {
@@ -143,8 +143,8 @@ mod tests {
 
     #[test]
     fn one_role_needs_no_master_keys_and_has_the_documented_defaults() {
-        let config = check(&["booking"]).unwrap();
-        assert_eq!(config.roles, [Role::Booking]);
+        let config = check(&["cancellation"]).unwrap();
+        assert_eq!(config.roles, [Role::Cancellation]);
         assert_eq!((config.permits_live, config.permits_bulk), (16, 8));
         assert_eq!(config.database.role, "frontdesk_worker");
         assert_eq!(config.drain_max(), DRAIN_MAX);
@@ -153,9 +153,11 @@ mod tests {
     }
 
     #[test]
-    fn calcom_sync_needs_the_master_keys_and_drains_longer() {
-        let error = check(&["calcom-sync"]).unwrap_err();
-        assert!(error.to_string().contains("MASTER_KEYS"), "{error}");
+    fn whoever_asks_a_provider_needs_the_master_keys_and_calcom_sync_drains_longer() {
+        for role in ["calcom-sync", "desk", "booking", "reschedule"] {
+            let error = check(&[role]).unwrap_err();
+            assert!(error.to_string().contains("MASTER_KEYS"), "{role}: {error}");
+        }
         let key = shared::secret::generate_master_key("k1");
         let keys = format!("--master-keys={}", shared::secret::ExposeSecret::expose_secret(&key));
         let config = check(&["booking", "calcom-sync", "booking", &keys]).unwrap();

@@ -1,36 +1,54 @@
-//! Role `desk`: answers a caller now. In this version: call_inbound with the company's marks and the date in words; the wish to be called
-//! back; the reading functions are refused honestly until they are built (the live call's own issue).
+//! Role `desk`: answers a caller now: the ringing phone, every question, and the promises that need nobody else. One file per subject; this one only says which function is whose.
+//!
+//! Offers and holds of free times are `offering`'s. Writes to appointments have roles of their own.
 
-use chrono::{Datelike, Duration};
+mod appointments;
+mod asked;
+mod callbacks;
+mod caller;
+mod company;
+mod dates;
+mod inbound;
+mod known;
+mod loyalty;
+mod transfers;
+
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::domain::local_time;
 use shared::envelope::{Envelope, Kind, Role};
 use shared::functions::Function;
-use shared::store::callbacks;
-use shared::store::resolve::NumberOwner;
 use shared::store::tx::CompanyTx;
 use shared::wire::retell::CallInbound;
 use sqlx::PgPool;
 
 use crate::answers;
-use crate::phone_functions::{self, FunctionWork};
+use crate::offering::{Offering, Seen};
+use crate::phone_functions::{self, Begun, FunctionWork};
 use crate::runtime::handler::reason;
 use crate::runtime::{Context, Failure, Handler, Prepared};
 use crate::tenants::{self, CallEvidence};
+use asked::Asked;
+use inbound::Ringing;
+
+/// Those that look into Cal.com's calendar before their transaction.
+const fn is_about_free_times(kind: Kind) -> bool {
+    matches!(kind, Kind::RetellFunction(Function::CheckAvailability | Function::GetAlternatives | Function::ReserveSlot | Function::ReleaseSlot))
+}
 
 /// The role.
 #[derive(Clone)]
 pub struct Desk {
     pool: PgPool,
     clock: Clock,
+    offering: Offering,
 }
 
 /// What is asked.
 #[derive(Debug)]
 pub enum Work {
-    Inbound(NumberOwner),
-    Function(Box<FunctionWork>),
+    Inbound(Box<Ringing>),
+    /// With what is free in Cal.com, where the function is about that.
+    Function(Box<FunctionWork>, Option<Seen>),
 }
 
 impl Handler for Desk {
@@ -39,31 +57,38 @@ impl Handler for Desk {
 
     async fn prepare(&self, envelope: &Envelope) -> Result<Prepared<Work>, Failure> {
         if envelope.kind != Kind::RetellCallInbound {
-            return Ok(phone_functions::prepare(&self.pool, envelope).await?.map(|work| Work::Function(Box::new(work))));
+            let prepared = phone_functions::prepare(&self.pool, envelope).await?;
+            let seen = if is_about_free_times(envelope.kind) { Some(self.offering.prepare(envelope, &prepared.work).await?) } else { None };
+            return Ok(prepared.map(|work| Work::Function(Box::new(work), seen)));
         }
         let endpoint = tenants::endpoint(envelope)?;
         let inbound = CallInbound::parse(&envelope.body).map_err(|error| Failure::park(reason::POISON, error.to_string()))?;
         let evidence = CallEvidence { our_number: inbound.to_number.as_deref(), agent_id: inbound.agent_id.as_deref(), company_id: None };
         let owner = tenants::of_call(&self.pool, endpoint, &evidence).await?;
-        Ok(Prepared { company_id: Some(owner.company_id), locks: Vec::new(), work: Work::Inbound(owner) })
+        let company_id = Some(owner.company_id);
+        Ok(Prepared { company_id, locks: Vec::new(), work: Work::Inbound(Box::new(Ringing::new(owner, &inbound))) })
     }
 
     async fn handle(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Work) -> Result<(), Failure> {
         match work {
-            Work::Inbound(owner) => {
+            Work::Inbound(ringing) => {
+                let answer = inbound::answer(tx, ringing, self.clock.now()).await?;
                 if let Some(to) = &envelope.reply_to {
-                    tx.reply(to.clone(), self.greeting(owner).to_string().into_bytes());
+                    tx.reply(to.clone(), answer.to_string().into_bytes());
                 }
                 Ok(())
             }
-            Work::Function(work) => {
+            Work::Function(work, seen) => {
                 let Some(begun) = phone_functions::begin(tx, envelope, work).await? else { return Ok(()) };
-                let answer = if envelope.kind == Kind::RetellFunction(Function::RequestCallback) {
-                    // what every refusal offers must be had
-                    callbacks::promise(tx, Some(begun.call.id), None, "customer_request", callbacks::Priority::Normal).await?;
-                    answers::callback_promised()
-                } else {
-                    answers::cannot_do_this()
+                let answer = match (envelope.kind, seen) {
+                    // checked in one place (incident 40); a refused argument is a question (incident 41)
+                    (Kind::RetellFunction(function), _) if let Err(error) = work.arguments.check(function, begun.customer_id.is_some()) => {
+                        answers::argument(&error)
+                    }
+                    (_, Some(seen)) => self.offering.answer(tx, envelope, work, &begun, seen).await?,
+                    (Kind::RetellFunction(function), None) => self.answer(tx, function, work, &begun).await?,
+                    // incident 84: an unknown function was answered with silence. Counted by its kind
+                    _ => answers::cannot_do_this(),
                 };
                 phone_functions::answer(tx, envelope, &begun, &answer).await
             }
@@ -73,7 +98,7 @@ impl Handler for Desk {
     async fn duplicate(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Work) -> Result<(), Failure> {
         match work {
             Work::Inbound(_) => self.handle(tx, envelope, work).await,
-            Work::Function(work) => phone_functions::begin(tx, envelope, work).await.map(|_| ()),
+            Work::Function(work, _) => phone_functions::begin(tx, envelope, work).await.map(|_| ()),
         }
     }
 
@@ -87,26 +112,36 @@ impl Handler for Desk {
 impl Desk {
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self { pool: context.pool, clock: context.clock }
+        Self { pool: context.pool.clone(), clock: context.clock.clone(), offering: Offering::new(context) }
     }
 
-    /// Variables are strings only, or Retell voids the whole answer; the metadata comes back in every later signed body (retell reference 3).
-    fn greeting(&self, owner: &NumberOwner) -> Value {
-        let zone = local_time::zone(&owner.time_zone).unwrap_or(chrono_tz::Tz::Europe__Berlin);
-        let now = self.clock.now().with_timezone(&zone);
-        let day = |date: chrono::NaiveDate| {
-            format!("{}, der {}. {} {}", local_time::weekday(date.weekday()), date.day(), local_time::month(date.month()), date.year())
-        };
-        let today = now.date_naive();
-        json!({ "call_inbound": {
-            "dynamic_variables": {
-                "current_date": today.format("%d.%m.%Y").to_string(),
-                "current_time": now.format("%H:%M").to_string(),
-                "today": day(today),
-                "tomorrow": day(today + Duration::days(1)),
-                "timezone": owner.time_zone,
-            },
-            "metadata": { "company_id": owner.company_id, "branch_id": owner.branch_id },
-        } })
+    async fn answer(&self, tx: &mut CompanyTx, function: Function, work: &FunctionWork, begun: &Begun) -> Result<Value, Failure> {
+        let asked = Asked::new(work, begun, self.clock.now());
+        let asked = &asked;
+        match function {
+            Function::InitializeCall => caller::initialize(tx, asked).await,
+            Function::IdentifyCustomer => caller::identify(tx, asked).await,
+            Function::CurrentTimeBerlin => Ok(dates::current_time(asked)),
+            Function::ParseDate => Ok(dates::parse(asked)),
+            Function::QueryAppointment => appointments::query(tx, asked).await,
+            Function::ListServices => company::list_services(tx, asked).await,
+            Function::GetServiceInfo => company::service_info(tx, asked).await,
+            Function::GetOpeningHours => company::opening_hours(tx, asked).await,
+            Function::SaveCustomerPreference => loyalty::save_preference(tx, asked).await,
+            Function::ApplyVipBenefits => loyalty::benefits(tx, asked).await,
+            Function::RequestCallback => callbacks::request(tx, asked).await,
+            Function::CheckTransferAvailability => transfers::check(tx, asked).await,
+            Function::TransferCall => transfers::transfer(tx, asked).await,
+            // `offering`'s, and other roles': the latter come here only if an ingress of another version routed them
+            Function::CheckAvailability
+            | Function::GetAlternatives
+            | Function::ReserveSlot
+            | Function::ReleaseSlot
+            | Function::BookAppointment
+            | Function::ConfirmBooking
+            | Function::CollectAppointmentData
+            | Function::CancelAppointment
+            | Function::RescheduleAppointment => Ok(answers::cannot_do_this()),
+        }
     }
 }

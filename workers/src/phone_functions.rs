@@ -7,18 +7,19 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use shared::domain::phone::E164;
 use shared::envelope::{Envelope, Lane, MessageId};
-use shared::store::appointments::Appointment;
+use shared::functions::Function;
 use shared::store::calls::{self, Call, CallStatus, CallUpdate};
 use shared::store::function_calls::{self, Claim, Wish};
 use shared::store::resolve::NumberOwner;
 use shared::store::tx::{CompanyTx, uid_lock};
-use shared::store::{appointments, callbacks, customers};
+use shared::store::{callbacks, customers, slot_claims};
 use shared::wire::arguments::Arguments;
 use shared::wire::retell::{FunctionCall, RetellCall};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::answers;
+use crate::limits;
 use crate::runtime::handler::{Failure, Prepared, reason};
 use crate::tenants::{self, CallEvidence};
 
@@ -130,11 +131,10 @@ pub fn call_update(call: &RetellCall<'_>, status: Option<CallStatus>) -> Option<
 /// # Errors
 /// Only what the store says.
 pub async fn begin(tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork) -> Result<Option<Begun>, Failure> {
-    let customer_id = match &work.caller {
-        Some(phone) => customers::by_phone(tx, phone).await?,
-        None => None,
-    };
+    let customer_id = customers::by_caller(tx, work.caller.as_ref(), work.call.caller_raw.as_deref()).await?;
     let call = calls::upsert(tx, &CallUpdate { customer_id, ..work.call.clone() }).await?;
+    // the caller is still there: what was offered stays held
+    slot_claims::renew_holds(tx, call.id).await?;
     let wish = Wish {
         call_id: call.id,
         function: &work.name,
@@ -142,9 +142,17 @@ pub async fn begin(tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork)
         wish_hash: &work.wish_hash,
         message_id: envelope.message_id.as_str(),
         caller_gone: envelope.caller_gone,
+        write: Function::by_canonical_name(&work.name).is_some_and(|function| function.row().write),
     };
     match function_calls::claim(tx, &wish).await? {
-        Claim::New(function_call_id) => Ok(Some(Begun { function_call_id, call, customer_id })),
+        Claim::New(function_call_id) => {
+            let begun = Begun { function_call_id, call, customer_id };
+            if let Some(refused) = limits::reached(tx, begun.call.id, function_call_id, Function::by_canonical_name(&work.name)).await? {
+                answer(tx, envelope, &begun, &refused).await?;
+                return Ok(None);
+            }
+            Ok(Some(begun))
+        }
         Claim::Answered(result) => {
             if let Some(to) = &envelope.reply_to {
                 tx.reply(to.clone(), result.to_string().into_bytes());
@@ -207,43 +215,4 @@ pub async fn too_late(tx: &mut CompanyTx, envelope: &Envelope, begun: &Begun, no
         answer(tx, envelope, begun, &answers::could_not()).await?;
     }
     Ok(late)
-}
-
-/// Which appointment the caller means.
-#[derive(Debug)]
-pub enum Meant {
-    One(Box<Appointment>),
-    /// Nothing fits, or too much: the answer says it.
-    Answer(Value),
-}
-
-/// Finds the caller's appointment by number, or by old date and time, among the upcoming ones: several are listed, the earliest is never taken (incident 72).
-///
-/// # Errors
-/// Only what the store says.
-pub async fn meant_appointment(
-    tx: &mut CompanyTx,
-    work: &FunctionWork,
-    customer_id: Uuid,
-    now: DateTime<Utc>,
-    date: Option<chrono::NaiveDate>,
-    time: Option<chrono::NaiveTime>,
-) -> Result<Meant, Failure> {
-    let mut candidates = appointments::upcoming_of(tx, customer_id, now).await?;
-    if let Some(number) = work.arguments.appointment_hint() {
-        candidates.retain(|appointment| appointment.number == number);
-    }
-    candidates.retain(|appointment| {
-        let zone: chrono_tz::Tz = appointment.time_zone.parse().unwrap_or(chrono_tz::Tz::Europe__Berlin);
-        let local = appointment.starts_at.with_timezone(&zone).naive_local();
-        date.is_none_or(|date| local.date() == date) && time.is_none_or(|time| local.time() == time)
-    });
-    Ok(match candidates.len() {
-        0 => Meant::Answer(answers::no_appointment()),
-        1 => match appointments::locked(tx, candidates[0].id).await? {
-            Some(appointment) => Meant::One(Box::new(appointment)),
-            None => Meant::Answer(answers::no_appointment()),
-        },
-        _ => Meant::Answer(answers::several_appointments(&candidates)),
-    })
 }

@@ -22,8 +22,8 @@ pub const ROLES: [Role; 7] = [Role::Booking, Role::Reschedule, Role::Cancellatio
 /// Starts a role. A handler is made once per lane: `roles.consume(booking::Booking::new)` with `fn new(context: Context) -> Self`.
 pub fn attach(role: Role, roles: &mut Roles<'_>) {
     match role {
-        Role::Booking => roles.consume(|context| AppointmentChanges::new(context.clone(), Booking::new(context.clock))),
-        Role::Reschedule => roles.consume(|context| AppointmentChanges::new(context.clone(), Reschedule::new(context.clock))),
+        Role::Booking => roles.consume(|context| AppointmentChanges::new(context.clone(), Booking::new(context))),
+        Role::Reschedule => roles.consume(|context| AppointmentChanges::new(context.clone(), Reschedule::new(context))),
         Role::Cancellation => roles.consume(|context| AppointmentChanges::new(context.clone(), Cancellation::new(context.clock))),
         Role::Desk => roles.consume(Desk::new),
         Role::CalcomSync => {

@@ -114,7 +114,7 @@ fn script(plan: &Plan) -> Value {
     let date = |at: DateTime<Utc>| at.with_timezone(&ZONE).format("%Y-%m-%d").to_string();
     let time = |at: DateTime<Utc>| at.with_timezone(&ZONE).format("%H:%M").to_string();
     let book = json!({"customer_name": plan::CALLER_NAME, "service_name": plan::PHONE_SERVICE, "date": date(plan.booked_for), "time": time(plan.booked_for)});
-    let shift = json!({"old_date": date(plan.booked_for), "new_date": date(plan.moved_to), "new_time": time(plan.moved_to)});
+    let shift = json!({"old_date": date(plan.booked_for), "new_date": date(plan.moved_to), "new_time": time(plan.moved_to), "bestaetigung": true});
     json!({"from": plan::CALLER, "to": plan::SALON, "steps": [
         {"do": "ring"},
         {"do": "start"},

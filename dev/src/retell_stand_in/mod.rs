@@ -6,6 +6,7 @@
 
 mod call;
 mod call_object;
+pub mod definitions;
 mod deliver;
 mod list;
 mod rest;
@@ -115,6 +116,7 @@ struct Memory {
     /// Requests about these calls are always answered so.
     broken_calls: HashMap<String, u16>,
     live_updates: Vec<LiveUpdate>,
+    definitions: definitions::Definitions,
     seq: u64,
 }
 
@@ -197,6 +199,7 @@ impl RetellStandIn {
             rest_faults: std::collections::VecDeque::new(),
             broken_calls: HashMap::new(),
             live_updates: Vec::new(),
+            definitions: definitions::Definitions::default(),
             seq: 0,
         };
         memory.aim(config.target.clone());
@@ -288,6 +291,11 @@ impl RetellStandIn {
     /// As Retell's retention or its delete-call do: unknown from now on.
     pub fn forget(&self, call_id: &str) {
         self.inner.memory().calls.remove(call_id);
+    }
+
+    /// Response engines, agents and numbers as they were set.
+    pub fn definitions(&self) -> definitions::Definitions {
+        self.inner.memory().definitions.clone()
     }
 
     pub fn live_updates(&self) -> Vec<LiveUpdate> {

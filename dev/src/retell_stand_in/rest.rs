@@ -1,4 +1,4 @@
-//! The part of Retell's REST API that a client of frontdesk needs (get-call, list-calls, update-live-call), and the admin API of the
+//! The part of Retell's REST API that a client of frontdesk needs (get-call, list-calls, update-live-call; definitions have their own file), and the admin API of the
 //! stand-in below `/admin`. Errors as in reference/retell.md 6: an unknown id is a 422, not a 404.
 
 use std::sync::{Arc, PoisonError};
@@ -59,6 +59,7 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
         .route("/v2/get-call/{call_id}", get(get_call))
         .route("/v3/list-calls", post(list_calls))
         .route("/v2/update-live-call/{call_id}", patch(update_live_call))
+        .merge(super::definitions::router())
         .fallback(|| async { failure(StatusCode::NOT_FOUND, "Not Found") })
         .with_state(inner)
 }
@@ -153,7 +154,7 @@ async fn update_live_call(State(inner): Shared, Path(call_id): Path<String>, hea
 }
 
 /// Without a key, or because a fault wants it so; noted either way.
-fn refused(inner: &Inner, headers: &HeaderMap, operation: &str, call_id: Option<&str>) -> Option<Response> {
+pub(super) fn refused(inner: &Inner, headers: &HeaderMap, operation: &str, call_id: Option<&str>) -> Option<Response> {
     if let Some(refused) = unauthorized(inner, headers) {
         return Some(refused);
     }
@@ -181,10 +182,10 @@ fn unauthorized(inner: &Inner, headers: &HeaderMap) -> Option<Response> {
     (!known).then(|| failure(StatusCode::UNAUTHORIZED, "API key is missing or invalid."))
 }
 
-fn unknown() -> Response {
+pub(super) fn unknown() -> Response {
     failure(StatusCode::UNPROCESSABLE_ENTITY, "Cannot find requested asset under given api key.")
 }
 
-fn failure(status: StatusCode, message: &str) -> Response {
+pub(super) fn failure(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({"status": "error", "message": message}))).into_response()
 }

@@ -113,7 +113,7 @@ pub const NEVER_READ: &[&str] = &[
 pub static DATE: Argument = Argument::new(
     &["date", "datum", "appointment_date", "termin_datum", "booking_date", "date_string", "preferred_date", "tag", "wunschdatum", "wunschtag"],
     Form::Spoken,
-    "Der Tag, so wie der Anrufer ihn sagt, zum Beispiel „nächsten Dienstag“ oder „15.01.“",
+    "Der Tag, so wie der Anrufer ihn sagt, zum Beispiel „nächsten Dienstag“ oder „am fünfzehnten Ersten“",
 )
 .asking(Key::AskDate);
 pub static TIME: Argument = Argument::new(

@@ -136,7 +136,13 @@ fn roles_lanes_and_deadlines_are_those_of_the_design() {
         assert!(row.role.lanes().contains(&row.lane));
     }
     let roles: Vec<_> = TABLE.iter().filter(|row| row.role != Role::Desk).map(|row| (row.names[0], row.role)).collect();
-    let expected = [("book_appointment", Role::Booking), ("cancel_appointment", Role::Cancellation), ("reschedule_appointment", Role::Reschedule)];
+    let expected = [
+        ("book_appointment", Role::Booking),
+        ("confirm_booking", Role::Booking),
+        ("collect_appointment_data", Role::Booking),
+        ("cancel_appointment", Role::Cancellation),
+        ("reschedule_appointment", Role::Reschedule),
+    ];
     assert_eq!(roles, expected);
     let vips: Vec<_> = TABLE.iter().filter(|row| row.limit_class == LimitClass::Vip).map(|row| row.names[0]).collect();
     assert_eq!(vips, ["save_customer_preference", "apply_vip_benefits", "transfer_call"]);

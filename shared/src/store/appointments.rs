@@ -7,7 +7,7 @@ mod row;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::Row;
+use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use crate::domain::booking_chain::{Chain, Folded};
@@ -26,6 +26,23 @@ pub async fn book(tx: &mut CompanyTx, new: NewAppointment, provenance: &Provenan
     let mut appointment = new.into_row(tx.company_id(), provenance, &stamp);
     write(tx, INSERT, &mut appointment, None, &[], &[]).await?;
     Ok(appointment)
+}
+
+/// Keeps beside the name that was told for the appointment how it agrees with the customer's own (`domain::person_names::Agreement::literal`). No change of the
+/// appointment: its revision stays.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn note_name(tx: &mut CompanyTx, id: Uuid, agreement: &str) -> Result<(), StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query("UPDATE appointments SET name_agreement = $3 WHERE company_id = $1 AND id = $2")
+        .bind(company_id)
+        .bind(id)
+        .bind(agreement)
+        .execute(tx.connection())
+        .await
+        .map_err(failed("note how an appointment's name agrees"))?;
+    Ok(())
 }
 
 /// Takes over a booking that was made in Cal.com.
@@ -150,6 +167,34 @@ pub async fn fail(tx: &mut CompanyTx, current: &Appointment) -> Result<Appointme
     Ok(appointment)
 }
 
+/// Ends appointments of the company that took place: they stand, and their time is over by the database's clock. How many did; a late word from Cal.com (nobody came, the host had
+/// moved it) changes them all the same.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn complete(tx: &mut CompanyTx, ids: &[Uuid]) -> Result<u64, StoreError> {
+    let company_id = tx.company_id();
+    let done = sqlx::query(
+        "WITH over AS (SELECT id FROM appointments WHERE company_id = $1 AND id = ANY ($2) AND status = 'booked' AND ends_at <= frontdesk_now() ORDER BY id FOR UPDATE),
+         freed AS (DELETE FROM slot_claims c USING over o WHERE c.company_id = $1 AND c.appointment_id = o.id)
+         UPDATE appointments a SET status = 'completed', revision = a.revision + 1, updated_at = now() FROM over o WHERE a.company_id = $1 AND a.id = o.id",
+    )
+    .bind(company_id)
+    .bind(ids)
+    .execute(tx.connection())
+    .await
+    .map_err(failed("complete appointments"))?;
+    Ok(done.rows_affected())
+}
+
+/// Appointments of all companies that stand although their time is over, as (company, appointment), longest over first.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn over(pool: &PgPool, at_most: i32) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+    sqlx::query_as("SELECT * FROM resolve_appointments_over($1)").bind(at_most).fetch_all(pool).await.map_err(failed("list appointments that are over"))
+}
+
 /// What follows the appointment's own row, in the same statement: its uids, its modifications, and its claim on time.
 /// $1 appointment (or several), $2 expected revision, $3 bookings, $4 modifications.
 macro_rules! with_details {
@@ -183,10 +228,13 @@ macro_rules! with_details {
             ),
             modifications AS (
                 INSERT INTO appointment_modifications (id, company_id, appointment_id, customer_id, kind, previous_starts_at, new_starts_at, actor, source, user_id,
-                    call_id, intent_id, message_id, calcom_uid, reason, occurred_at)
+                    call_id, intent_id, message_id, calcom_uid, within_policy, fee_minor, reason, occurred_at)
                 SELECT m.id, m.company_id, m.appointment_id, m.customer_id, m.kind, m.previous_starts_at, m.new_starts_at, m.actor, m.source, m.user_id, m.call_id,
-                    m.intent_id, m.message_id, m.calcom_uid, m.reason, m.occurred_at
+                    m.intent_id, m.message_id, m.calcom_uid, coalesce((i.request ->> 'within_policy')::boolean, true), coalesce((i.request ->> 'fee_minor')::bigint, 0),
+                    m.reason, m.occurred_at
                 FROM jsonb_populate_recordset(NULL::appointment_modifications, $4) m JOIN written w ON w.id = m.appointment_id
+                -- what a change of ours costs, where its wish left it; a change of anybody else's costs nothing
+                LEFT JOIN LATERAL (SELECT n.request FROM intents n WHERE n.company_id = m.company_id AND n.id = m.intent_id OFFSET 0) i ON true
                 ON CONFLICT (company_id, calcom_uid, kind) WHERE calcom_uid IS NOT NULL DO NOTHING
             ),
             freed AS (

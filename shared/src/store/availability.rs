@@ -76,6 +76,22 @@ pub async fn remember(
     Ok(())
 }
 
+/// Forgets the day of a start that Cal.com has just refused: what is remembered of it is not true any more (incident 71).
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn forget_day(tx: &mut CompanyTx, service_id: Uuid, starts_at: DateTime<Utc>) -> Result<(), StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query("DELETE FROM availability_slots WHERE company_id = $1 AND service_id = $2 AND day = ($3 AT TIME ZONE 'UTC')::date")
+        .bind(company_id)
+        .bind(service_id)
+        .bind(starts_at)
+        .execute(tx.connection())
+        .await
+        .map_err(failed("forget a day's slots"))?;
+    Ok(())
+}
+
 /// Forgets the days that lie behind, of the company of this transaction. How many.
 ///
 /// # Errors

@@ -24,11 +24,22 @@ pub struct Call {
     pub status: String,
 }
 
+impl Call {
+    /// Nobody is on the line any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.status.as_str(), "ended" | "analyzed")
+    }
+}
+
 /// A call that was folded.
 #[derive(Clone, Debug)]
 pub struct FoldedCall {
     pub call: Call,
     pub folded: Folded,
+    /// How far a transfer came, and why the call ended, as folded so far.
+    pub transfer: Option<Transfer>,
+    pub disconnection_reason: Option<String>,
 }
 
 /// The row, with what identifies it.
@@ -112,10 +123,10 @@ pub async fn fold(tx: &mut CompanyTx, told: &CallUpdate) -> Result<FoldedCall, S
         && before.as_ref() == Some(&state)
         && !folded.disputed
     {
-        return Ok(FoldedCall { call, folded });
+        return Ok(FoldedCall { call, folded, transfer: state.transfer, disconnection_reason: state.disconnection_reason });
     }
     let call = write(tx, known.as_ref(), told, &state, folded.disputed).await?.ok_or(StoreError::Changed { table: "calls" })?;
-    Ok(FoldedCall { call, folded })
+    Ok(FoldedCall { call, folded, transfer: state.transfer, disconnection_reason: state.disconnection_reason })
 }
 
 /// As [`fold`], for those who need the row only.
@@ -226,5 +237,63 @@ pub async fn link_customer(tx: &mut CompanyTx, call_id: Uuid, customer_id: Uuid)
         .execute(tx.connection())
         .await
         .map_err(failed("link a call to its customer"))?;
+    Ok(())
+}
+
+/// A call by its key.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn by_id(tx: &mut CompanyTx, id: Uuid) -> Result<Option<Call>, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_as("SELECT id, number, branch_id, customer_id, status FROM calls WHERE company_id = $1 AND id = $2")
+        .bind(company_id)
+        .bind(id)
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(failed("read a call by its key"))
+}
+
+/// The id of a call's row, if anything was told of the call yet.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn id_of(tx: &mut CompanyTx, retell_call_id: &str) -> Result<Option<Uuid>, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_scalar("SELECT id FROM calls WHERE company_id = $1 AND retell_call_id = $2")
+        .bind(company_id)
+        .bind(retell_call_id)
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(failed("find a call"))
+}
+
+/// The name that was told in the call, and how it agrees with the customer's own.
+#[derive(Clone, Copy, Debug)]
+pub struct NameTold<'a> {
+    pub name: &'a str,
+    /// `domain::person_names::Source::literal`.
+    pub source: &'a str,
+    /// `domain::person_names::Agreement::literal`.
+    pub agreement: &'a str,
+    pub likeness: f64,
+}
+
+/// Keeps the name beside the customer's, which no call overwrites (incident 48).
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn note_name(tx: &mut CompanyTx, call_id: Uuid, told: NameTold<'_>) -> Result<(), StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query("UPDATE calls SET name_given = $3, name_source = $4, name_agreement = $5, name_likeness = $6 WHERE company_id = $1 AND id = $2")
+        .bind(company_id)
+        .bind(call_id)
+        .bind(told.name)
+        .bind(told.source)
+        .bind(told.agreement)
+        .bind(told.likeness)
+        .execute(tx.connection())
+        .await
+        .map_err(failed("note the name that was told in a call"))?;
     Ok(())
 }

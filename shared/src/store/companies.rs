@@ -3,9 +3,11 @@
 //! Not the everyday reading of these rows by the roles. Called by `frontdesk company`, `frontdesk check`, `cargo dev` and tests, with the same struct:
 //! `deploy/demo/company.json` is one of them. Things refer to each other by name inside the document, and to provider accounts by label.
 
+mod policy;
 mod read;
 mod setup;
 
+pub use policy::{NewPolicy, PolicyType};
 pub use read::{CompanySetup, SetAgent, SetBranch, SetNumber, SetService, SetStaff, load};
 pub use setup::{NewAgent, NewBranch, NewCompany, NewPhoneNumber, NewService, NewStaff};
 
@@ -75,6 +77,9 @@ pub async fn create(pool: &PgPool, new: &NewCompany) -> Result<CreatedCompany, S
         let id = insert_agent(connection, &made, agent).await?;
         made.agents.push((agent.retell_agent_id.clone(), id));
     }
+    for policy in &new.policies {
+        insert_policy(connection, &made, policy).await?;
+    }
     tx.commit().await?;
     Ok(made)
 }
@@ -99,12 +104,14 @@ async fn account(connection: &mut PgConnection, provider: Provider, label: Optio
 }
 
 async fn insert_company(connection: &mut PgConnection, id: Uuid, new: &NewCompany) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO companies (id, name, time_zone, features, legacy_id) VALUES ($1, $2, $3, $4, $5)")
+    sqlx::query("INSERT INTO companies (id, name, time_zone, features, legacy_id, transfer_number, transfer_hours) VALUES ($1, $2, $3, $4, $5, $6, $7)")
         .bind(id)
         .bind(&new.name)
         .bind(&new.time_zone)
         .bind(sqlx::types::Json(&new.features))
         .bind(&new.legacy_id)
+        .bind(&new.transfer_number)
+        .bind(new.transfer_hours.as_ref().map(sqlx::types::Json))
         .execute(connection)
         .await
         .map_err(failed("add a company"))?;
@@ -113,13 +120,14 @@ async fn insert_company(connection: &mut PgConnection, id: Uuid, new: &NewCompan
 
 async fn insert_branch(connection: &mut PgConnection, company_id: Uuid, branch: &NewBranch, time_zone: &str) -> Result<Uuid, StoreError> {
     let id = Uuid::now_v7();
-    sqlx::query("INSERT INTO branches (id, company_id, name, time_zone, opening_hours, transfer_number) VALUES ($1, $2, $3, $4, $5, $6)")
+    sqlx::query("INSERT INTO branches (id, company_id, name, time_zone, opening_hours, transfer_number, transfer_hours) VALUES ($1, $2, $3, $4, $5, $6, $7)")
         .bind(id)
         .bind(company_id)
         .bind(&branch.name)
         .bind(branch.time_zone.as_deref().unwrap_or(time_zone))
         .bind(sqlx::types::Json(&branch.opening_hours))
         .bind(&branch.transfer_number)
+        .bind(branch.transfer_hours.as_ref().map(sqlx::types::Json))
         .execute(connection)
         .await
         .map_err(failed("add a branch"))?;
@@ -128,13 +136,14 @@ async fn insert_branch(connection: &mut PgConnection, company_id: Uuid, branch: 
 
 async fn insert_staff(connection: &mut PgConnection, company_id: Uuid, person: &NewStaff, branch_id: Option<Uuid>) -> Result<Uuid, StoreError> {
     let id = Uuid::now_v7();
-    sqlx::query("INSERT INTO staff (id, company_id, branch_id, name, email, calcom_user_id) VALUES ($1, $2, $3, $4, $5, $6)")
+    sqlx::query("INSERT INTO staff (id, company_id, branch_id, name, email, calcom_user_id, transfer_number) VALUES ($1, $2, $3, $4, $5, $6, $7)")
         .bind(id)
         .bind(company_id)
         .bind(branch_id)
         .bind(&person.name)
         .bind(&person.email)
         .bind(person.calcom_user_id)
+        .bind(&person.transfer_number)
         .execute(connection)
         .await
         .map_err(failed("add a member of staff"))?;
@@ -206,4 +215,19 @@ async fn insert_agent(connection: &mut PgConnection, made: &CreatedCompany, agen
         .await
         .map_err(failed("add an agent"))?;
     Ok(id)
+}
+
+async fn insert_policy(connection: &mut PgConnection, made: &CreatedCompany, policy: &NewPolicy) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO policies (id, company_id, branch_id, service_id, staff_id, policy_type, rules) VALUES ($1, $2, $3, $4, $5, $6, $7)")
+        .bind(Uuid::now_v7())
+        .bind(made.company_id)
+        .bind(id_of(&made.branches, policy.branch.as_deref()))
+        .bind(id_of(&made.services, policy.service.as_deref()))
+        .bind(id_of(&made.staff, policy.staff.as_deref()))
+        .bind(policy.policy_type.literal())
+        .bind(&policy.rules)
+        .execute(connection)
+        .await
+        .map_err(failed("add a policy"))?;
+    Ok(())
 }

@@ -20,6 +20,8 @@ pub struct Wish<'a> {
     pub message_id: &'a str,
     /// The caller has heard the fallback sentence already: the result will be owed.
     pub caller_gone: bool,
+    /// It changes something. A question is asked anew, unless it is the same tool call.
+    pub write: bool,
 }
 
 /// A stored wish.
@@ -46,7 +48,8 @@ pub enum Claim {
 }
 
 /// Claims a wish, or finds what is stored of it. A stored success holds while the appointment is at the revision it names; a failure is said again to the same tool
-/// call, and to a repeated wish within 15 s (architecture section 6, Answers).
+/// call, and to a repeated wish within 15 s; of a question only the same tool call is answered from the store.
+/// A bare yes that found nothing to confirm is no repeated wish once something was offered (architecture section 6, Answers).
 ///
 /// # Errors
 /// When Postgres is away.
@@ -56,14 +59,15 @@ pub async fn claim(tx: &mut CompanyTx, wish: &Wish<'_>) -> Result<Claim, StoreEr
         "SELECT f.id, f.state, f.result FROM function_calls f
          LEFT JOIN appointments a ON a.company_id = f.company_id AND a.id = f.appointment_id
          WHERE f.company_id = $1 AND f.call_id = $2
-           AND (f.dedup_key = $3 OR (f.wish_hash = $4 AND (f.state = 'running' OR (f.success AND a.revision = f.appointment_revision)
-                                                         OR (NOT f.success AND f.finished_at > frontdesk_now() - interval '15 seconds'))))
+           AND (f.dedup_key = $3 OR ($5 AND f.wish_hash = $4 AND (f.state = 'running' OR (f.success AND a.revision = f.appointment_revision)
+                                                         OR (NOT f.success AND f.function <> 'confirm_booking' AND f.finished_at > frontdesk_now() - interval '15 seconds'))))
          ORDER BY f.dedup_key = $3 DESC, f.created_at DESC LIMIT 1",
     )
     .bind(company_id)
     .bind(wish.call_id)
     .bind(wish.dedup_key)
     .bind(wish.wish_hash)
+    .bind(wish.write)
     .fetch_optional(tx.connection())
     .await
     .map_err(failed("find a function call"))?;
@@ -173,6 +177,24 @@ pub async fn missed(tx: &mut CompanyTx, message_id: &str, sentence: &str) -> Res
     .fetch_optional(tx.connection())
     .await
     .map_err(failed("note a missed answer"))
+}
+
+/// What was answered to the newest booking of a call, while it is true.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn booked_in(tx: &mut CompanyTx, call_id: Uuid) -> Result<Option<Value>, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_scalar(
+        "SELECT f.result FROM function_calls f JOIN appointments a ON a.company_id = f.company_id AND a.id = f.appointment_id AND a.revision = f.appointment_revision
+         WHERE f.company_id = $1 AND f.call_id = $2 AND f.success AND f.function IN ('book_appointment', 'collect_appointment_data', 'confirm_booking')
+         ORDER BY f.finished_at DESC LIMIT 1",
+    )
+    .bind(company_id)
+    .bind(call_id)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed("read a call's booking"))
 }
 
 /// The company of a wish that arrived with that message, from the stored events; `None` until a role has begun with it.

@@ -71,3 +71,17 @@ pub async fn open_anew(tx: &mut CompanyTx, finding: &Finding<'_>) -> Result<bool
     .map_err(failed("open a review of a condition"))?;
     Ok(done.rows_affected() == 1)
 }
+
+/// Whether a human knows of the condition: its review is open, or was dismissed.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn is_known(tx: &mut CompanyTx, dedup_key: &str) -> Result<bool, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM reviews WHERE company_id = $1 AND dedup_key = $2 AND state <> 'resolved')")
+        .bind(company_id)
+        .bind(dedup_key)
+        .fetch_one(tx.connection())
+        .await
+        .map_err(failed("look for a review"))
+}

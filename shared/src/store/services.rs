@@ -77,6 +77,54 @@ pub async fn by_id(tx: &mut CompanyTx, id: Uuid) -> Result<Option<Service>, Stor
     .map_err(failed("read a service"))
 }
 
+/// Somebody who works there.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Colleague {
+    pub id: Uuid,
+    pub name: String,
+}
+
+/// Who works in a branch or in all of them, in a stable order (at most 200).
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn colleagues(tx: &mut CompanyTx, branch_id: Uuid) -> Result<Vec<Colleague>, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_as("SELECT id, name FROM staff WHERE company_id = $1 AND active AND (branch_id IS NULL OR branch_id = $2) ORDER BY name, id LIMIT 200")
+        .bind(company_id)
+        .bind(branch_id)
+        .fetch_all(tx.connection())
+        .await
+        .map_err(failed("list a branch's staff"))
+}
+
+/// Names of the company that no customer has (`domain::person_names::Reserved`).
+#[derive(Clone, Debug, Default, sqlx::FromRow)]
+pub struct OwnNames {
+    pub staff: Vec<String>,
+    pub agents: Vec<String>,
+    pub companies: Vec<String>,
+    pub services: Vec<String>,
+}
+
+/// The names of the company itself: people, voice agents, branches, services with their synonyms (at most 500 of each).
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn own_names(tx: &mut CompanyTx) -> Result<OwnNames, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_as(
+        "SELECT ARRAY(SELECT name FROM staff WHERE company_id = $1 ORDER BY name LIMIT 500) AS staff,
+                ARRAY(SELECT name FROM agents WHERE company_id = $1 AND name <> '' ORDER BY name LIMIT 500) AS agents,
+                ARRAY(SELECT name FROM companies WHERE id = $1 UNION SELECT name FROM branches WHERE company_id = $1 LIMIT 500) AS companies,
+                ARRAY(SELECT name FROM services WHERE company_id = $1 UNION SELECT unnest(synonyms) FROM services WHERE company_id = $1 LIMIT 500) AS services",
+    )
+    .bind(company_id)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(failed("read a company's own names"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

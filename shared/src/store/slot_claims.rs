@@ -219,6 +219,85 @@ pub async fn renew_holds(tx: &mut CompanyTx, call_id: Uuid) -> Result<u64, Store
     Ok(renewed.rows_affected())
 }
 
+/// A hold about which the caller was asked.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Asked {
+    pub service_id: Uuid,
+    pub starts_at: DateTime<Utc>,
+    /// The name that was told with it.
+    pub name_told: Option<String>,
+}
+
+/// The caller was asked whether that time, which the call holds, shall be booked: a plain yes means this one from now on. `false`: the call does not hold it.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn ask(
+    tx: &mut CompanyTx,
+    resource: &Resource,
+    call_id: Uuid,
+    starts_at: DateTime<Utc>,
+    service_id: Uuid,
+    name_told: Option<&str>,
+) -> Result<bool, StoreError> {
+    let company_id = tx.company_id();
+    let asked: i64 = sqlx::query_scalar(
+        "WITH asked AS (
+             UPDATE slot_claims SET asked = resource = $3 AND starts_at = $4, service_id = CASE WHEN resource = $3 AND starts_at = $4 THEN $5 ELSE service_id END,
+                 name_told = CASE WHEN resource = $3 AND starts_at = $4 THEN $6 ELSE name_told END
+             WHERE company_id = $1 AND call_id = $2 AND expires_at > frontdesk_now() AND (asked OR (resource = $3 AND starts_at = $4))
+             RETURNING asked
+         )
+         SELECT count(*) FROM asked WHERE asked",
+    )
+    .bind(company_id)
+    .bind(call_id)
+    .bind(resource.name())
+    .bind(starts_at)
+    .bind(service_id)
+    .bind(name_told)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(failed("note what a caller was asked"))?;
+    Ok(asked > 0)
+}
+
+/// What the call's caller was asked about and still holds.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn asked_of(tx: &mut CompanyTx, call_id: Uuid) -> Result<Option<Asked>, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_as(
+        "SELECT service_id, starts_at, name_told FROM slot_claims
+         WHERE company_id = $1 AND call_id = $2 AND asked AND expires_at > frontdesk_now() ORDER BY id DESC LIMIT 1",
+    )
+    .bind(company_id)
+    .bind(call_id)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed("read what a caller was asked"))
+}
+
+/// Until when the call holds that time; `None` if it does not.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn held_until(tx: &mut CompanyTx, resource: &Resource, call_id: Uuid, starts_at: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_scalar(
+        "SELECT expires_at FROM slot_claims
+         WHERE company_id = $1 AND call_id = $2 AND resource = $3 AND starts_at = $4 AND expires_at > frontdesk_now() LIMIT 1",
+    )
+    .bind(company_id)
+    .bind(call_id)
+    .bind(resource.name())
+    .bind(starts_at)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(failed("read a hold"))
+}
+
 /// Ends the holds of a call: it is over, or its caller has chosen. How many.
 ///
 /// # Errors

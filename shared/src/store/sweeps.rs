@@ -58,6 +58,9 @@ pub struct Leased {
     pub cursor_at: Option<DateTime<Utc>>,
     /// Of no service of ours when they were last seen, by whatever sweep of the credential.
     pub unknown_event_types: Vec<i64>,
+    /// Runs in a row that stopped before they came any further, and why the last one did.
+    pub failures: i32,
+    pub last_error: Option<String>,
     /// The database's clock when the lease began.
     pub now: DateTime<Utc>,
     /// What came after this may wait in our own queues (`silences::listen`).
@@ -141,22 +144,25 @@ pub async fn want_for_new_services(tx: &mut CompanyTx) -> Result<u64, StoreError
     Ok(done.rows_affected())
 }
 
-type LeaseRow = (
-    Uuid,
-    Uuid,
-    String,
-    i64,
-    Option<DateTime<Utc>>,
-    Option<DateTime<Utc>>,
-    Option<DateTime<Utc>>,
-    Option<DateTime<Utc>>,
-    i32,
-    i32,
-    Option<DateTime<Utc>>,
-    Option<Vec<i64>>,
-    DateTime<Utc>,
-    DateTime<Utc>,
-);
+#[derive(sqlx::FromRow)]
+struct LeaseRow {
+    credential_id: Uuid,
+    provider_account_id: Uuid,
+    kind: String,
+    epoch: i64,
+    run_started_at: Option<DateTime<Utc>>,
+    run_from: Option<DateTime<Utc>>,
+    run_until: Option<DateTime<Utc>>,
+    page_from: Option<DateTime<Utc>>,
+    page_skip: i32,
+    pages: i32,
+    cursor_at: Option<DateTime<Utc>>,
+    unknown_event_types: Option<Vec<i64>>,
+    now: DateTime<Utc>,
+    heard_until: DateTime<Utc>,
+    failures: i32,
+    last_error: Option<String>,
+}
 
 /// Leases the sweep whose turn it is: who had none for longest, those that failed not before their pause is over. One per credential at a time, since they share
 /// its budget.
@@ -166,9 +172,10 @@ type LeaseRow = (
 pub async fn lease(pool: &PgPool, holder: Uuid, seconds: i32) -> Result<Option<Leased>, StoreError> {
     let row: Option<LeaseRow> = sqlx::query_as(
         "SELECT t.credential_id, k.provider_account_id, t.kind, t.epoch, t.run_started_at, t.run_from, t.run_until, t.page_from, t.page_skip, t.pages, t.cursor_at,
-            (SELECT a.unknown_event_types FROM sweeps a WHERE a.credential_id = t.credential_id AND a.kind = 'adoption'), frontdesk_now(),
+            (SELECT a.unknown_event_types FROM sweeps a WHERE a.credential_id = t.credential_id AND a.kind = 'adoption') AS unknown_event_types,
+            frontdesk_now() AS now, t.failures, t.last_error,
             -- never measured: nobody knows of a queue
-            coalesce((SELECT greatest(h.nothing_waited_at, frontdesk_now() - make_interval(secs => $3)) FROM hearing h WHERE h.provider = 'calcom'), frontdesk_now())
+            coalesce((SELECT greatest(h.nothing_waited_at, frontdesk_now() - make_interval(secs => $3)) FROM hearing h WHERE h.provider = 'calcom'), frontdesk_now()) AS heard_until
          FROM lease_sweep($1, $2) t JOIN credentials k ON k.id = t.credential_id",
     )
     .bind(holder)
@@ -177,15 +184,27 @@ pub async fn lease(pool: &PgPool, holder: Uuid, seconds: i32) -> Result<Option<L
     .fetch_optional(pool)
     .await
     .map_err(failed("lease a sweep"))?;
-    let Some((credential_id, account_id, kind, epoch, started_at, from, until, page_from, skip, pages, cursor_at, unknown_event_types, now, heard_until)) = row
-    else {
-        return Ok(None);
-    };
-    let kind = SweepKind::parse(&kind).ok_or(StoreError::BadRow { table: "sweeps", column: "kind" })?;
-    let page = Page { from: page_from, skip: u32::try_from(skip).unwrap_or(0) };
-    let run = Run { started_at, from, until, page, pages };
-    let unknown_event_types = unknown_event_types.unwrap_or_default();
-    Ok(Some(Leased { credential_id, account_id, kind, holder, epoch, run, cursor_at, unknown_event_types, now, heard_until }))
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Leased {
+        credential_id: row.credential_id,
+        account_id: row.provider_account_id,
+        kind: SweepKind::parse(&row.kind).ok_or(StoreError::BadRow { table: "sweeps", column: "kind" })?,
+        holder,
+        epoch: row.epoch,
+        run: Run {
+            started_at: row.run_started_at,
+            from: row.run_from,
+            until: row.run_until,
+            page: Page { from: row.page_from, skip: u32::try_from(row.page_skip).unwrap_or(0) },
+            pages: row.pages,
+        },
+        cursor_at: row.cursor_at,
+        unknown_event_types: row.unknown_event_types.unwrap_or_default(),
+        failures: row.failures,
+        last_error: row.last_error,
+        now: row.now,
+        heard_until: row.heard_until,
+    }))
 }
 
 /// What a page, or the beginning of a run, changes.

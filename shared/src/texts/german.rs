@@ -125,6 +125,8 @@ catalogue! {
 
     GreetNew {} "Schön, dass Sie anrufen. Wie kann ich Ihnen helfen?"
     GreetKnown { name } "Schön, dass Sie wieder anrufen, {name}. Wie kann ich Ihnen helfen?"
+    /// Not here for half a year.
+    GreetAfterLong { name } "Schön, dass Sie sich wieder einmal melden, {name}. Wie kann ich Ihnen helfen?"
     GreetVip { name } "Schön, Sie wieder zu hören, {name}. Was darf ich heute für Sie tun?"
     GreetAnonymous {} "Schön, dass Sie anrufen. Darf ich fragen, wie Sie heißen?"
 
@@ -136,6 +138,8 @@ catalogue! {
     NotFree { alternatives } "Zu dieser Zeit ist leider nichts frei. Ich kann Ihnen {alternatives} anbieten. Was passt Ihnen?"
     Alternatives { alternatives } "Frei ist {alternatives}. Was passt Ihnen?"
     NothingFree {} "In den nächsten zwei Wochen finde ich leider nichts Freies. Soll Sie jemand zurückrufen?"
+    /// Cal.com cannot be asked now: nothing is guessed.
+    CalendarAway {} "Den Kalender kann ich gerade leider nicht einsehen. Soll Sie jemand dazu zurückrufen?"
     TooSoon {} "So kurzfristig geht es leider nicht mehr. Welche spätere Zeit passt Ihnen?"
     TooFar {} "So weit im Voraus nehmen wir noch keine Termine an. Welcher frühere Tag passt Ihnen?"
     OutOfBounds {} "Zu dieser Zeit nehmen wir leider keine Termine an. Welche andere Zeit passt Ihnen?"
@@ -172,6 +176,9 @@ catalogue! {
     StaffAmbiguous { staff } "Meinen Sie {staff}?"
     StaffCannotDoThis { staff, service } "{staff} bietet {service} leider nicht an. Soll ich bei jemand anderem schauen?"
 
+    /// Several people do it and Cal.com chooses among them: nobody is promised.
+    StaffChosenByCalendar { staff, service } "Wer {service} übernimmt, entscheidet der Kalender, {staff} kann ich nicht fest zusagen. Soll ich trotzdem schauen?"
+
     // Appointments that there are.
 
     OneAppointment { when, service } "Sie haben {when} einen Termin: {service}. Möchten Sie daran etwas ändern?"
@@ -186,6 +193,8 @@ catalogue! {
     Cancelled { when } "Ihr Termin am {when} ist abgesagt. Kann ich sonst noch etwas für Sie tun?"
     CancelledWithFee { when, fee } "Ihr Termin am {when} ist abgesagt. Dafür berechnen wir {fee}. Kann ich sonst noch etwas für Sie tun?"
     RescheduleReadBack { from, to } "Ich verschiebe Ihren Termin von {from} auf {to}. Ist das richtig?"
+    /// What it costs is said before it is done.
+    RescheduleReadBackWithFee { from, to, fee } "Ich verschiebe Ihren Termin von {from} auf {to}. Dafür berechnen wir {fee}. Ist das richtig?"
     Rescheduled { when } "Ihr Termin ist verschoben. Er ist jetzt am {when}. Kann ich sonst noch etwas für Sie tun?"
     RescheduledWithFee { when, fee } "Ihr Termin ist verschoben. Er ist jetzt am {when}. Dafür berechnen wir {fee}. Kann ich sonst noch etwas für Sie tun?"
     RescheduleRequested { when } "Die Verschiebung auf {when} ist angefragt. Die Bestätigung folgt, sobald der Betrieb zugesagt hat."

@@ -196,7 +196,7 @@ fn wishes(life: u32) -> [Wish; 3] {
         },
         Wish {
             function: "reschedule_appointment",
-            arguments: json!({ "new_date": date, "new_time": "10:00" }),
+            arguments: json!({ "new_date": date, "new_time": "10:00", "bestaetigung": true }),
             echo: "calcom.booking_rescheduled",
             done: "rescheduled",
             op: Op::Reschedule,

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{Heard, review};
 use crate::answers;
+use crate::change_answers::{self, Charge};
 use crate::runtime::handler::Failure;
 
 /// Our intent behind a fact: by identity of what was asked, never by time. A settled one still explains its late echo.
@@ -72,8 +73,8 @@ pub(super) async fn confirm(tx: &mut CompanyTx, intent: &Intent, appointment: &A
     let answer = match intent.op {
         Op::Look => return Ok(()),
         Op::Create if holds => answers::booked(appointment),
-        Op::Reschedule if holds => answers::rescheduled(appointment),
-        Op::Cancel if appointment.status == "cancelled" => answers::cancelled(appointment),
+        Op::Reschedule if holds => change_answers::rescheduled(appointment, &Charge::of(&intent.request)),
+        Op::Cancel if appointment.status == "cancelled" => change_answers::cancelled(appointment, &Charge::of(&intent.request)),
         Op::Create | Op::Reschedule | Op::Cancel => {
             callbacks::promise(tx, intent.call_id, Some(appointment.id), "wish_undone", callbacks::Priority::High).await?;
             finish_function(tx, intent, false, &answers::could_not(), None).await?;

@@ -17,13 +17,13 @@ use futures_util::future::BoxFuture;
 use shared::broker::Scale;
 use shared::calcom::{Booking, CalcomError, RequestId};
 use shared::envelope::Lane;
-use shared::store::customers::{self, Contact};
+use shared::store::customers::{self, Attendance, Contact};
 use shared::store::intents::{self, Lease, Leased, Op};
 use shared::store::records::ApiCall;
 use shared::store::tx::CompanyTx;
 
 use super::dispatch::Sync;
-use super::failed_wish::UNEXPLAINED;
+use super::failed_wish::{SEAT_ADDED, UNEXPLAINED};
 use super::plan::{LOOKS_MAX, Step, plan};
 use super::spending::Spending;
 use super::verdict::{Refusal, Verdict, verdict};
@@ -32,7 +32,8 @@ use crate::runtime::failure_log;
 use crate::runtime::finish::after_commit;
 use crate::runtime::handler::Failure;
 use endings::{SEALED, end, error_class, was_conflict};
-use folding::{already_cancelled, moot, seen};
+use folding::{moot, seen};
+use receipt::note_sent;
 use requests::call;
 
 /// Serialization failures are repeated in process (architecture section 6).
@@ -48,6 +49,7 @@ struct Job<'a> {
     lease: &'a Lease,
     leased: Leased,
     contact: Contact,
+    attendance: Attendance,
     step: Step,
     spending: &'a Spending<'a>,
 }
@@ -58,13 +60,15 @@ enum Outcome {
     Seen(Vec<Booking>),
     /// The change was found not to have happened.
     Absent,
-    /// The booking is cancelled already, as was wanted.
-    AlreadyCancelled,
     Failed(CalcomError),
     /// The API key cannot be opened with our master keys: nothing was sent.
     Sealed,
+    /// The account books with a phone number only, and the caller shows none: nothing was sent.
+    NoContact,
     /// The answer is somebody else's booking, and it has that time (incidents 7, 10).
     NotOurs,
+    /// A course: our caller got a seat in somebody's booking, and we know a booking by one appointment only. A human makes the row.
+    SeatAdded,
     /// The answer is a booking that is not ours, and nobody has that time.
     Unexplained,
 }
@@ -117,17 +121,25 @@ async fn without_request(job: &Job<'_>) -> Result<(), Failure> {
 /// Transaction 1: what is leased, and if it is to be sent, the mark that it was.
 async fn begin<'a>(sync: &'a Sync, lease: &'a Lease, spending: &'a Spending<'a>) -> Result<Option<Job<'a>>, Failure> {
     let mut tx = CompanyTx::begin(&sync.context.pool, Some(lease.company_id), &[]).await?;
-    let Some(leased) = intents::leased(&mut tx, lease.intent_id, lease.holder).await? else { return Ok(None) };
+    let Some(mut leased) = intents::leased(&mut tx, lease.intent_id, lease.holder).await? else { return Ok(None) };
     let contact = customers::contact(&mut tx, leased.appointment.customer_id).await?;
+    let attendance = match (leased.intent.op, leased.intent.starts_at) {
+        (Op::Create, Some(starts_at)) => {
+            let appointment = &leased.appointment;
+            customers::attendance(&mut tx, appointment.customer_id, appointment.id, starts_at, leased.credential.id).await?
+        }
+        _ => Attendance::default(),
+    };
     let step = plan(&leased.intent, &leased.appointment, sync.context.clock.now());
     if let Step::Send { uid } = &step {
         intents::mark_sent(&mut tx, leased.intent.id, uid.as_deref()).await?;
+        note_sent(&mut leased.intent, uid.as_deref());
     }
     tx.commit().await?;
     if reach(Checkpoint::AfterIntentCommit, sync, lease, leased.intent.op).await {
         return Err(Failure::retry(INJECTED));
     }
-    Ok(Some(Job { sync, lease, leased, contact, step, spending }))
+    Ok(Some(Job { sync, lease, leased, contact, attendance, step, spending }))
 }
 
 /// Marks a place in the life of an intent: whether the step there shall fail. To be duplicated is to be taken up by somebody else meanwhile.
@@ -154,9 +166,12 @@ async fn conclude(job: &Job<'_>, outcome: Outcome, call: ApiCall) -> Result<(), 
     let intent = &job.leased.intent;
     match outcome {
         Outcome::Seen(bookings) => seen(job, &bookings, call).await,
-        Outcome::AlreadyCancelled => already_cancelled(job, Some(&call)).await,
         Outcome::Sealed => end(job, Verdict::Rest { class: SEALED }, None).await,
+        Outcome::NoContact => end(job, Verdict::Refused { answer: Refusal::CouldNot, class: "phone_missing" }, None).await,
+        Outcome::SeatAdded => end(job, Verdict::Refused { answer: Refusal::CouldNot, class: SEAT_ADDED }, Some(&call)).await,
         Outcome::NotOurs => end(job, Verdict::Refused { answer: Refusal::SlotTaken, class: "not_ours" }, Some(&call)).await,
+        // no proof of a cancellation: the search by uid, which follows at once, tells; bounded by the sends
+        Outcome::Unexplained if intent.op == Op::Cancel => end(job, Verdict::Unknown { class: "not_as_asked" }, Some(&call)).await,
         Outcome::Unexplained if intent.sent_count + 1 >= UNEXPLAINED_MAX => {
             end(job, Verdict::Refused { answer: Refusal::CouldNot, class: UNEXPLAINED }, Some(&call)).await
         }

@@ -15,10 +15,13 @@ use shared::store::{StoreError, callbacks, slot_claims};
 use super::verdict::Refusal;
 use crate::answers;
 use crate::booking_facts;
+use crate::offering;
 use crate::runtime::handler::Failure;
 
 /// Cal.com answered again and again with a booking that is not ours, and nobody has the time.
 pub(super) const UNEXPLAINED: &str = "unexplained_answer";
+/// Cal.com added a seat to a booking that another appointment of ours stands for.
+pub(super) const SEAT_ADDED: &str = "seat_added";
 /// The time is over, and nobody can say any more whether it was done.
 pub(crate) const IN_THE_PAST: &str = "in_the_past";
 
@@ -34,13 +37,13 @@ pub(super) async fn end(
     if intent.op == Op::Look {
         return Ok(());
     }
-    let answer = match refusal {
+    let mut answer = match refusal {
         Refusal::SlotTaken => answers::slot_taken(),
         Refusal::OutOfBounds => answers::out_of_bounds(),
         Refusal::CouldNot => answers::could_not(),
     };
     let nobody_listens = intent.function_call_id.is_none() || intent.lane == Lane::Bulk.name();
-    let conflicts = class == UNEXPLAINED || (refusal == Refusal::SlotTaken && (nobody_listens || class == "conflict"));
+    let conflicts = matches!(class, UNEXPLAINED | SEAT_ADDED) || (refusal == Refusal::SlotTaken && (nobody_listens || class == "conflict"));
     if refusal == Refusal::CouldNot || nobody_listens || conflicts {
         callbacks::promise(tx, intent.call_id, Some(intent.appointment_id), "wish_failed", callbacks::Priority::High).await?;
     }
@@ -48,7 +51,15 @@ pub(super) async fn end(
         conflict(tx, intent, class).await?;
     }
     match (intent.op, current) {
-        (Op::Create, Some(current)) if current.status == "requested" => end_appointment(tx, &current).await?,
+        (Op::Create, Some(current)) if current.status == "requested" => {
+            end_appointment(tx, &current).await?;
+            if refusal == Refusal::SlotTaken
+                && !nobody_listens
+                && let Some(lost) = offering::refused_by_calcom(tx, &current, intent.call_id, now).await?
+            {
+                answer = lost;
+            }
+        }
         (Op::Reschedule, Some(current)) if intent.starts_at.is_some_and(|starts_at| starts_at != current.starts_at) => {
             slot_claims::free(tx, intent.appointment_id, intent.starts_at.unwrap_or(current.starts_at)).await?;
         }

@@ -30,12 +30,12 @@ use shared::store::{StoreError, credentials, known_bookings};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use self::fold::Repaired;
+use self::fold::{Repaired, Rest};
 use self::page::Movers;
 use self::reader::{Read, Reader};
 use crate::runtime::{Context, Failure, failure_log};
 
-/// Longer than one page takes: a request (30 s) and its transactions. Waiting for the budget keeps it.
+/// Longer than one request (30 s) and its transactions take, or one company's part of a page: before each of them, and while it waits for the budget, a sweep keeps its lease.
 const LEASE_SECONDS: i32 = 90;
 /// Between two looks for a wanted sweep.
 const POLL: Duration = Duration::from_secs(1);
@@ -59,6 +59,9 @@ const WINDOW_AHEAD: TimeDelta = TimeDelta::days(400);
 /// How long an event type's policy is believed.
 const POLICY_KEPT: Duration = Duration::from_secs(3600);
 
+/// The class of a page that our own rows refused.
+const FOLD: &str = "fold";
+
 /// Why a sweep stopped before its end.
 #[derive(Debug, thiserror::Error)]
 enum SweepError {
@@ -78,6 +81,10 @@ enum SweepError {
     TooManyPages,
     #[error("another process has the sweep")]
     LeaseLost,
+    #[error("the budget has no token in time")]
+    Starved,
+    #[error("the API key was changed meanwhile")]
+    KeyChanged,
     #[error("the process drains")]
     Draining,
 }
@@ -92,14 +99,16 @@ impl SweepError {
     /// For the row and the log.
     const fn class(&self) -> &'static str {
         match self {
-            Self::Store(_) => "store",
+            Self::Store(_) | Self::Fold(Failure::StoreAway { .. } | Failure::Contention { .. }) => "store",
             Self::Calcom(_) => "calcom",
-            Self::Fold(_) => "fold",
+            Self::Fold(_) => FOLD,
             Self::Sealed(_) => "credential_sealed",
             Self::OtherShape => "other_shape",
             Self::FilterIgnored => "filter_ignored",
             Self::TooManyPages => "too_many_pages",
             Self::LeaseLost => "lease_lost",
+            Self::Starved => "starved",
+            Self::KeyChanged => "key_changed",
             Self::Draining => "draining",
         }
     }
@@ -151,7 +160,8 @@ async fn carry_out(all: Arc<Sweeps>, sweep: Leased) {
         Ok(Ok(true)) => return,
         Ok(Ok(false)) => (0, None),
         Ok(Err(SweepError::LeaseLost)) => return,
-        Ok(Err(SweepError::Draining)) => (0, None),
+        // nothing is wrong with it: the next in turn is another credential's, then this one goes on where it stopped
+        Ok(Err(SweepError::Starved | SweepError::KeyChanged | SweepError::Draining)) => (0, None),
         Ok(Err(error @ SweepError::TooManyPages)) => return start_over(&all, &sweep, error).await,
         Ok(Err(error)) => {
             tracing::warn!(credential.id = %credential, kind, class = error.class(), cause = failure_log::chain(error), "a sweep stopped; it goes on later");
@@ -234,8 +244,10 @@ impl Sweeps {
         let asking = self.asking(reader, sweep, &bookings).await?;
         let sorted = page::sort(&self.context, sweep, bookings, &asking, movers).await?;
         let mut repaired = Repaired::new();
+        let mut rest = Rest::after(if sweep.last_error.as_deref() == Some(FOLD) { sweep.failures } else { 0 });
         for group in &sorted.groups {
-            let added = fold::fold(&self.context, group).await?;
+            reader.keep().await?;
+            let added = fold::fold(&self.context, group, &mut rest).await?;
             self.count(sweep, &added);
             for (kind, count) in added {
                 *repaired.entry(kind).or_default() += count;
@@ -246,6 +258,7 @@ impl Sweeps {
             unknown::park(&self.context, sweep, &new).await?;
             unknown.extend(new);
         }
+        rest.settle(&self.context).await?;
         Ok(repaired)
     }
 
@@ -314,7 +327,7 @@ impl Sweeps {
         let opened = credentials::open(&self.context.pool, &self.keyring, sweep.credential_id).await.map_err(SweepError::Sealed)?;
         let opened = opened.ok_or(SweepError::LeaseLost)?;
         let client = CalcomClient::new(&Calcom { base_url: opened.base_url, ..self.context.config.calcom.clone() })?;
-        Ok(Reader { context: &self.context, sweep, client, credential: Credential { api_key: opened.api_key } })
+        Ok(Reader::new(&self.context, &self.keyring, sweep, client, Credential { api_key: opened.api_key }))
     }
 }
 

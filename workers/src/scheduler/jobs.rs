@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::store::jobs::{CatchUp, NewJob};
 
-use super::{partitions, run::Running, stuck_intents, sweeps};
+use super::{complete_appointments, partitions, run::Running, stuck_intents, sweeps};
 use crate::call_reconcile;
 use crate::runtime::Failure;
 
@@ -26,7 +26,7 @@ pub struct Job {
 }
 
 /// All of them.
-pub const JOBS: [Job; 8] = [
+pub const JOBS: [Job; 9] = [
     Job {
         name: "partitions",
         cron: "17 2 * * *",
@@ -86,6 +86,13 @@ pub const JOBS: [Job; 8] = [
         catch_up: CatchUp::Skip,
         time_max: Duration::from_secs(60),
         work: |running| Box::pin(call_reconcile::silence(running)),
+    },
+    Job {
+        name: "complete_appointments",
+        cron: "*/5 * * * *",
+        catch_up: CatchUp::Skip,
+        time_max: Duration::from_secs(120),
+        work: |running| Box::pin(complete_appointments::complete(running)),
     },
 ];
 

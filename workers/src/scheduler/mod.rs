@@ -4,6 +4,7 @@
 //! it was replaced. What a job does is in its own room; here is only when. Map: `jobs` is the list · `schedule` (pure) reads cron · `leader` holds the
 //! lease and starts what is due · `run` carries one job out · `metrics`.
 
+mod complete_appointments;
 mod jobs;
 mod leader;
 mod metrics;

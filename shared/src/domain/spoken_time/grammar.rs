@@ -9,7 +9,7 @@ mod days;
 pub(super) use clock::hour;
 
 use super::meaning::{Part, Reason, Refusal, Stop};
-use super::said::{Base, Day, DayEnd, Daytime, Dial, Edge, Half, Hour, Near, Offset, Said, TimeEnd};
+use super::said::{Base, Day, DayEnd, Daytime, Edge, Half, Hour, Near, Offset, Said, TimeEnd};
 use super::tokens::Token;
 
 /// # Errors
@@ -119,7 +119,7 @@ impl Reader<'_> {
             self.said.hours.push(clock);
             return Ok(());
         }
-        set(&mut self.said.times_from, TimeEnd::Hour(hour_of(clock)?))?;
+        set(&mut self.said.times_from, TimeEnd::Hour(clock))?;
         match self.end()? {
             End::Time(time) => set(&mut self.said.times_until, time),
             // "Montag 10 Uhr bis Mittwoch"
@@ -253,14 +253,6 @@ impl Reader<'_> {
         self.said.half = self.said.half.or(half);
         self.skip(leading + tokens);
         true
-    }
-}
-
-/// In a range a bare number is an hour.
-fn hour_of(clock: Hour) -> Result<Hour, Stop> {
-    match clock.dial {
-        Dial::Bare(number) => Ok(Hour { dial: hour(number)?, ..clock }),
-        _ => Ok(clock),
     }
 }
 

@@ -10,9 +10,10 @@ use super::tests::{now, rows};
 use super::*;
 use crate::domain::local_time;
 
-/// Minutes from 2025 to 2036.
+/// Any millisecond from 2025 to 2036.
 fn any_now() -> impl Strategy<Value = DateTime<Utc>> {
-    (0_i64..12 * 366 * 24 * 60).prop_map(|minutes| now("2025-01-01 00:00Z") + Duration::minutes(minutes))
+    (0_i64..12 * 366 * 24 * 60, 0_i64..60_000)
+        .prop_map(|(minutes, milliseconds)| now("2025-01-01 00:00Z") + Duration::minutes(minutes) + Duration::milliseconds(milliseconds))
 }
 
 fn any_time() -> impl Strategy<Value = NaiveTime> {
@@ -118,7 +119,7 @@ proptest! {
             Meaning::Moment { local, at } => {
                 prop_assert!(in_reach(local.date()) && at > now - Duration::minutes(1), "{}: {}", text, local);
                 prop_assert_eq!(at.with_timezone(&Berlin).naive_local(), local);
-                prop_assert_eq!((local.second(), at.second()), (0, 0));
+                prop_assert_eq!((local.second(), local.nanosecond(), at.second()), (0, 0, 0));
             }
             Meaning::Range { days, times } => {
                 prop_assert!(days.is_some() || times.is_some(), "{}", text);
@@ -167,7 +168,8 @@ proptest! {
         prop_assert_eq!(understand(&format!("in {days} Tagen"), now, Berlin), Meaning::Date(date));
         let minutes = days;
         let Meaning::Moment { local, at } = understand(&format!("in {minutes} Minuten"), now, Berlin) else { panic!("a moment") };
-        prop_assert_eq!(at, now + Duration::minutes(minutes));
+        // Appointments start on minutes.
+        prop_assert_eq!(at, (now + Duration::minutes(minutes)).with_second(0).and_then(|at| at.with_nanosecond(0)).unwrap());
         prop_assert_eq!(local, at.with_timezone(&Berlin).naive_local());
     }
 }

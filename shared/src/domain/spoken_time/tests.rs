@@ -174,6 +174,7 @@ fn a_question_names_its_choices_in_words() {
         ("2025-10-18 10:00", "viertel vier", "Meinen Sie 15 Uhr 15, 15 Uhr 45 oder 16 Uhr 15?"),
         ("2025-10-18 10:00", "morgen 24 Uhr", "Meinen Sie Sonntag, den 19. Oktober um 0 Uhr oder Montag, den 20. Oktober um 0 Uhr?"),
         ("2025-10-18 10:00", "um zehn oder um elf", "Ich habe mehrere Zeiten gehört. Welche soll es sein: 10 Uhr oder 11 Uhr?"),
+        ("2025-10-18 10:00", "nächste Woche oder Montag in acht Tagen", "Meinen Sie Montag, den 27. Oktober?"),
         ("2025-12-05 10:00", "7. November", "Das wäre erst für Samstag, den 7. November 2026. Ist das richtig?"),
         ("2025-10-13 10:00", "5.10", "Das wäre für Sonntag, den 5. Oktober 2025, und das ist schon vorbei. Meinen Sie Mittwoch, den 5. November?"),
         (
@@ -187,6 +188,61 @@ fn a_question_names_its_choices_in_words() {
     for (at, phrase, expected) in table {
         let Meaning::Ask(question) = understand(phrase, now(at), Berlin) else { panic!("{phrase}") };
         assert_eq!(speak::sentence(&question, now(at).with_timezone(&Berlin).date_naive()), expected);
+    }
+}
+
+#[test]
+fn a_question_without_choices_has_its_own_words() {
+    let today = NaiveDate::from_ymd_opt(2025, 10, 18).unwrap();
+    let table = [
+        (Reason::Past, "Das ist schon vorbei."),
+        (Reason::Midnight, "Meinen Sie Mitternacht"),
+        (Reason::Several, "Das habe ich nicht eindeutig verstanden."),
+        (Reason::Contradiction, "Das habe ich nicht eindeutig verstanden."),
+        (Reason::Recurring, "Ich trage gern einen Termin nach dem anderen ein."),
+        (Reason::MorningOrEvening, "Um wie viel Uhr genau?"),
+        (Reason::Quarter, "Um wie viel Uhr genau?"),
+        (Reason::Vague, "An welchem Tag und um welche Uhrzeit"),
+    ];
+    for (reason, beginning) in table {
+        let sentence = speak::sentence(&Question { reason, readings: Vec::new() }, today);
+        assert!(sentence.starts_with(beginning), "{sentence}");
+    }
+}
+
+#[test]
+fn a_value_is_spoken_as_people_say_it() {
+    let table = [
+        ("morgen", "Sonntag, der 19. Oktober"),
+        ("am 16. April", "Donnerstag, der 16. April"),
+        ("am 17. April", "Freitag, der 17. April 2026"),
+        ("halb zehn", "9 Uhr 30"),
+        ("neun Uhr fünf", "9 Uhr 05"),
+        ("drei Uhr nachts", "3 Uhr nachts"),
+        ("vier Uhr nachts", "4 Uhr morgens"),
+        ("sechs Uhr morgens", "6 Uhr morgens"),
+        ("sieben Uhr morgens", "7 Uhr"),
+        ("0 Uhr 30", "0 Uhr 30"),
+        ("Donnerstag, der 15. Januar um 14 Uhr 30", "Donnerstag, der 15. Januar um 14 Uhr 30"),
+        ("morgen früh", "Sonntag, der 19. Oktober, am Morgen"),
+        ("vormittags", "am Vormittag"),
+        ("mittags", "am Mittag"),
+        ("nachmittags", "am Nachmittag"),
+        ("abends", "am Abend"),
+        ("morgen zwischen zehn und zwölf", "Sonntag, der 19. Oktober, zwischen 10 Uhr und 12 Uhr"),
+        ("Montag ab drei", "Montag, der 20. Oktober, ab 15 Uhr"),
+        ("bis elf", "bis 11 Uhr"),
+        ("ab Montag", "ab Montag, dem 20. Oktober"),
+        ("von Montag bis Mittwoch um 10 Uhr", "von Montag, dem 20. Oktober bis Mittwoch, dem 22. Oktober, um 10 Uhr"),
+        ("bis heute", "von Samstag, dem 18. Oktober bis Samstag, dem 18. Oktober"),
+    ];
+    let now = now("2025-10-18 10:00");
+    for (phrase, expected) in table {
+        let spoken = speak::value(&understand(phrase, now, Berlin), now.with_timezone(&Berlin).date_naive());
+        assert_eq!(spoken.as_deref(), Some(expected), "{phrase}");
+    }
+    for phrase in ["um acht", "am 31.2."] {
+        assert_eq!(speak::value(&understand(phrase, now, Berlin), now.with_timezone(&Berlin).date_naive()), None, "{phrase}");
     }
 }
 

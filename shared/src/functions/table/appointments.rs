@@ -1,7 +1,7 @@
 //! Appointments. Booking, moving and cancelling go to their own role's live lane.
 //!
-//! `confirm_booking` and `collect_appointment_data` are answered by `desk` until `booking` knows the second half of a two-step booking and the three-valued
-//! confirmation: sent there today they would book what was only asked for (incidents 78, 80).
+//! `confirm_booking` is the second half of a two-step booking: it books what its call holds and was asked about. `collect_appointment_data` books only with a
+//! confirmation of true (incidents 78, 80).
 
 use super::read;
 use crate::envelope::Role;
@@ -36,6 +36,7 @@ pub(super) const BOOK_APPOINTMENT: Row = read(
         Key::BookingRequested,
         Key::SlotTaken,
         Key::RaceLost,
+        Key::NothingFree,
         Key::AskFullName,
         Key::AskDateAndTime,
         Key::ServiceChoice,
@@ -43,6 +44,7 @@ pub(super) const BOOK_APPOINTMENT: Row = read(
         Key::StaffUnknown,
         Key::StaffAmbiguous,
         Key::StaffCannotDoThis,
+        Key::StaffChosenByCalendar,
         Key::TooSoon,
         Key::TooFar,
         Key::OutOfBounds,
@@ -52,6 +54,7 @@ pub(super) const BOOK_APPOINTMENT: Row = read(
         Key::DateNotUnderstood,
         Key::OwnAppointmentThen,
         Key::NotBookable,
+        Key::CalendarAway,
         Key::CouldNot,
     ],
 )
@@ -64,9 +67,23 @@ pub(super) const CONFIRM_BOOKING: Row = read(
     &["buchung_bestaetigen", "termin_bestaetigen"],
     "Schließt eine begonnene Buchung ab, nachdem der Anrufer zugestimmt hat.",
     const { &[CONFIRM.optional()] },
-    &[Key::Booked, Key::BookingRequested, Key::SlotTaken, Key::RaceLost, Key::NothingToConfirm, Key::SlotReleased, Key::NotBookable, Key::CouldNot],
+    &[
+        Key::Booked,
+        Key::BookingRequested,
+        Key::SlotTaken,
+        Key::RaceLost,
+        Key::NothingFree,
+        Key::NothingToConfirm,
+        Key::SlotReleased,
+        Key::AskFullName,
+        Key::AskName,
+        Key::TooSoon,
+        Key::InThePast,
+        Key::NotBookable,
+        Key::CouldNot,
+    ],
 )
-.writing(Role::Desk, Key::WriteLate)
+.writing(Role::Booking, Key::BookingLate)
 .while_waiting(Key::WaitForBooking);
 
 pub(super) const COLLECT_APPOINTMENT_DATA: Row = read(
@@ -104,6 +121,7 @@ pub(super) const COLLECT_APPOINTMENT_DATA: Row = read(
         Key::StaffUnknown,
         Key::StaffAmbiguous,
         Key::StaffCannotDoThis,
+        Key::StaffChosenByCalendar,
         Key::TooSoon,
         Key::TooFar,
         Key::InThePast,
@@ -112,10 +130,11 @@ pub(super) const COLLECT_APPOINTMENT_DATA: Row = read(
         Key::DateNotUnderstood,
         Key::OwnAppointmentThen,
         Key::NotBookable,
+        Key::CalendarAway,
         Key::CouldNot,
     ],
 )
-.writing(Role::Desk, Key::WriteLate)
+.writing(Role::Booking, Key::WriteLate)
 .while_waiting(Key::WaitForBooking);
 
 pub(super) const QUERY_APPOINTMENT: Row = read(
@@ -138,6 +157,7 @@ pub(super) const CANCEL_APPOINTMENT: Row = read(
         Key::Cancelled,
         Key::CancelledWithFee,
         Key::NoAppointment,
+        Key::OneAppointment,
         Key::SeveralAppointments,
         Key::AnonymousChange,
         Key::DeadlineMissed,
@@ -177,6 +197,10 @@ pub(super) const RESCHEDULE_APPOINTMENT: Row = read(
         Key::RescheduledWithFee,
         Key::RescheduleRequested,
         Key::RescheduleReadBack,
+        Key::RescheduleReadBackWithFee,
+        Key::OneAppointment,
+        Key::OwnAppointmentThen,
+        Key::CalendarAway,
         Key::NoAppointment,
         Key::SeveralAppointments,
         Key::AnonymousChange,

@@ -41,6 +41,7 @@ pub(super) const CHECK_AVAILABILITY: Row = read(
         Key::StaffUnknown,
         Key::StaffAmbiguous,
         Key::StaffCannotDoThis,
+        Key::StaffChosenByCalendar,
         Key::TooSoon,
         Key::TooFar,
         Key::InThePast,
@@ -50,6 +51,7 @@ pub(super) const CHECK_AVAILABILITY: Row = read(
         Key::FarAhead,
         Key::OwnAppointmentThen,
         Key::NotBookable,
+        Key::CalendarAway,
     ],
 )
 .while_waiting(Key::WaitForCalendar);
@@ -62,16 +64,22 @@ pub(super) const GET_ALTERNATIVES: Row = read(
     const { &[DATE.optional(), TIME.optional(), DATETIME.optional(), SERVICE.optional(), STAFF.optional(), AFTER.optional(), SEARCH_DAYS.optional()] },
     &[
         Key::Alternatives,
+        Key::NotFree,
         Key::NothingFree,
+        Key::TooSoon,
+        Key::TooFar,
+        Key::NoSuchTime,
         Key::ServiceChoice,
         Key::ServiceUnknown,
         Key::StaffUnknown,
         Key::StaffAmbiguous,
         Key::StaffCannotDoThis,
+        Key::StaffChosenByCalendar,
         Key::InThePast,
         Key::DateNotUnderstood,
         Key::FarAhead,
         Key::NotBookable,
+        Key::CalendarAway,
     ],
 )
 .while_waiting(Key::WaitForCalendar);
@@ -84,13 +92,17 @@ pub(super) const RESERVE_SLOT: Row = read(
     const { &[DATE.required(), TIME.required(), DATETIME.optional(), SERVICE.optional(), STAFF.optional()] },
     &[
         Key::SlotHeld,
+        Key::Free,
         Key::SlotTaken,
         Key::RaceLost,
+        Key::NothingFree,
+        Key::OwnAppointmentThen,
         Key::ServiceChoice,
         Key::ServiceUnknown,
         Key::StaffUnknown,
         Key::StaffAmbiguous,
         Key::StaffCannotDoThis,
+        Key::StaffChosenByCalendar,
         Key::TooSoon,
         Key::TooFar,
         Key::InThePast,
@@ -98,6 +110,7 @@ pub(super) const RESERVE_SLOT: Row = read(
         Key::DateNotUnderstood,
         Key::FarAhead,
         Key::NotBookable,
+        Key::CalendarAway,
     ],
 )
 .writing(Role::Desk, Key::WriteLate)

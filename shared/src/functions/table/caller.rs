@@ -13,7 +13,7 @@ pub(super) const INITIALIZE_CALL: Row = read(
     &["gespraech_beginnen", "anruf_initialisieren", "kontext_abrufen"],
     "Nennt zu Beginn des Gesprächs Datum, Uhrzeit, den Anrufer, falls er bekannt ist, und die Regeln des Betriebs.",
     &[],
-    &[Key::GreetNew, Key::GreetKnown, Key::GreetVip, Key::GreetAnonymous],
+    &[Key::GreetNew, Key::GreetKnown, Key::GreetAfterLong, Key::GreetVip, Key::GreetAnonymous],
 );
 
 pub(super) const IDENTIFY_CUSTOMER: Row = read(
@@ -22,7 +22,7 @@ pub(super) const IDENTIFY_CUSTOMER: Row = read(
     &["kunde_erkennen", "kunden_pruefen", "kunde_suchen"],
     "Sagt, ob die Nummer des Anrufers zu einem Kunden gehört und was über ihn bekannt ist.",
     const { &[CUSTOMER_NAME.optional(), CUSTOMER_PHONE.optional()] },
-    &[Key::GreetNew, Key::GreetKnown, Key::GreetVip, Key::GreetAnonymous],
+    &[Key::GreetNew, Key::GreetKnown, Key::GreetAfterLong, Key::GreetVip, Key::GreetAnonymous],
 );
 
 pub(super) const SAVE_CUSTOMER_PREFERENCE: Row = read(

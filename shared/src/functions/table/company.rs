@@ -49,7 +49,7 @@ pub(super) const CHECK_TRANSFER_AVAILABILITY: Row = read(
     &["weiterleitung_pruefen", "vermittlung_pruefen"],
     "Sagt, ob der Anrufer gerade mit einem Mitarbeiter verbunden werden kann.",
     const { &[STAFF.optional(), BRANCH.optional()] },
-    &[Key::TransferPossible, Key::TransferOutOfHours, Key::StaffUnknown],
+    &[Key::TransferPossible, Key::TransferOutOfHours, Key::StaffUnknown, Key::StaffAmbiguous],
 );
 
 pub(super) const TRANSFER_CALL: Row = read(
@@ -58,6 +58,6 @@ pub(super) const TRANSFER_CALL: Row = read(
     &["anruf_weiterleiten", "anruf_verbinden", "weiterleiten"],
     "Verbindet den Anrufer mit einem Mitarbeiter; ist niemand zu erreichen, wird ein Rückruf notiert.",
     const { &[STAFF.optional(), BRANCH.optional(), REASON.optional(), PRIORITY.optional(), CUSTOMER_NAME.optional()] },
-    &[Key::Transferring, Key::TransferOutOfHours, Key::TransferNotPossible, Key::StaffUnknown],
+    &[Key::Transferring, Key::TransferNotPossible, Key::CallbackNeedsPhone, Key::StaffUnknown, Key::StaffAmbiguous],
 )
 .of_vips();

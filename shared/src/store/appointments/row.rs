@@ -101,7 +101,10 @@ impl NewAppointment {
 /// Puts the chain's word into the row: times, state, and the reschedule and cancellation groups. The booking group is not touched again, but for a booking that
 /// a sweep found ([`super::apply`]).
 pub(super) fn project(appointment: &mut Appointment, projection: &Projection) {
-    projection.status.clone_into(&mut appointment.status);
+    // that it took place is ours to know: Cal.com goes on calling it accepted
+    if !(appointment.status == "completed" && projection.status == "booked" && projection.ends_at == appointment.ends_at) {
+        projection.status.clone_into(&mut appointment.status);
+    }
     appointment.calcom_uid = Some(projection.head_uid.clone());
     appointment.starts_at = projection.starts_at;
     appointment.ends_at = projection.ends_at;

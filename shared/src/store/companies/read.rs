@@ -15,6 +15,8 @@ pub struct CompanySetup {
     pub id: Uuid,
     pub name: String,
     pub time_zone: String,
+    /// Where calls of every branch without a number of its own are passed on to, E.164.
+    pub transfer_number: Option<String>,
     pub branches: Vec<SetBranch>,
     pub services: Vec<SetService>,
     pub staff: Vec<SetStaff>,
@@ -27,12 +29,16 @@ pub struct SetBranch {
     pub id: Uuid,
     pub name: String,
     pub time_zone: String,
+    /// Where a call is passed on to, E.164; without one, the company's.
+    pub transfer_number: Option<String>,
 }
 
 #[derive(Clone, Serialize, sqlx::FromRow)]
 pub struct SetStaff {
     pub id: Uuid,
     pub name: String,
+    /// Their own extension, E.164.
+    pub transfer_number: Option<String>,
     pub calcom_user_id: Option<i64>,
 }
 
@@ -76,13 +82,13 @@ pub async fn load(pool: &PgPool, id: Uuid) -> Result<Option<CompanySetup>, Store
 }
 
 async fn load_in(connection: &mut PgConnection, id: Uuid) -> Result<Option<CompanySetup>, StoreError> {
-    let company: Option<(String, String)> = sqlx::query_as("SELECT name, time_zone FROM companies WHERE id = $1")
+    let company: Option<(String, String, Option<String>)> = sqlx::query_as("SELECT name, time_zone, transfer_number FROM companies WHERE id = $1")
         .bind(id)
         .fetch_optional(&mut *connection)
         .await
         .map_err(failed("read a company"))?;
-    let Some((name, time_zone)) = company else { return Ok(None) };
-    let branches = sqlx::query_as("SELECT id, name, time_zone FROM branches WHERE company_id = $1 ORDER BY created_at, id")
+    let Some((name, time_zone, transfer_number)) = company else { return Ok(None) };
+    let branches = sqlx::query_as("SELECT id, name, time_zone, transfer_number FROM branches WHERE company_id = $1 ORDER BY created_at, id")
         .bind(id)
         .fetch_all(&mut *connection)
         .await
@@ -96,7 +102,7 @@ async fn load_in(connection: &mut PgConnection, id: Uuid) -> Result<Option<Compa
     .fetch_all(&mut *connection)
     .await
     .map_err(failed("read the services"))?;
-    let staff = sqlx::query_as("SELECT id, name, calcom_user_id FROM staff WHERE company_id = $1 ORDER BY created_at, id")
+    let staff = sqlx::query_as("SELECT id, name, transfer_number, calcom_user_id FROM staff WHERE company_id = $1 ORDER BY created_at, id")
         .bind(id)
         .fetch_all(&mut *connection)
         .await
@@ -112,5 +118,5 @@ async fn load_in(connection: &mut PgConnection, id: Uuid) -> Result<Option<Compa
         .fetch_all(connection)
         .await
         .map_err(failed("read the agents"))?;
-    Ok(Some(CompanySetup { id, name, time_zone, branches, services, staff, phone_numbers, agents }))
+    Ok(Some(CompanySetup { id, name, time_zone, transfer_number, branches, services, staff, phone_numbers, agents }))
 }

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::opening_hours::OpeningHours;
 use crate::domain::phone::E164;
+use crate::store::companies::policy::{self, NewPolicy};
 
 /// More of one kind than this is a mistake in the file, not a shop.
 const ITEMS_MAX: usize = 500;
@@ -29,6 +31,12 @@ pub struct NewCompany {
     /// Label of the Cal.com account that carries the event types; made if it is new.
     #[serde(default)]
     pub calcom_account: Option<String>,
+    /// Where calls of every branch without a number of its own are passed on to, E.164.
+    #[serde(default)]
+    pub transfer_number: Option<String>,
+    /// When calls are passed on, as `opening_hours`; without them (and without the branch's), while the branch is open.
+    #[serde(default)]
+    pub transfer_hours: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(default)]
     pub branches: Vec<NewBranch>,
     #[serde(default)]
@@ -39,6 +47,9 @@ pub struct NewCompany {
     pub phone_numbers: Vec<NewPhoneNumber>,
     #[serde(default)]
     pub agents: Vec<NewAgent>,
+    /// Who may cancel or move until when, how often, for which fee; how soon may be booked.
+    #[serde(default)]
+    pub policies: Vec<NewPolicy>,
 }
 
 /// A place where people go to.
@@ -52,9 +63,12 @@ pub struct NewBranch {
     /// Weekday → list of [from, to] in local time.
     #[serde(default)]
     pub opening_hours: serde_json::Map<String, serde_json::Value>,
-    /// Where a call is passed on to, E.164.
+    /// Where a call is passed on to, E.164; without one, the company's.
     #[serde(default)]
     pub transfer_number: Option<String>,
+    /// When, as `opening_hours`; without them, the company's.
+    #[serde(default)]
+    pub transfer_hours: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// Someone who performs services.
@@ -69,6 +83,9 @@ pub struct NewStaff {
     /// Name of a branch; without one, works in all of them.
     #[serde(default)]
     pub branch: Option<String>,
+    /// Their own extension, E.164: callers who ask for this person are passed on there or not at all.
+    #[serde(default)]
+    pub transfer_number: Option<String>,
 }
 
 /// What can be booked.
@@ -151,11 +168,14 @@ impl NewCompany {
             legacy_id: None,
             retell_account: None,
             calcom_account: None,
+            transfer_number: None,
+            transfer_hours: None,
             branches: Vec::new(),
             staff: Vec::new(),
             services: Vec::new(),
             phone_numbers: Vec::new(),
             agents: Vec::new(),
+            policies: Vec::new(),
         }
     }
 
@@ -173,7 +193,9 @@ impl NewCompany {
         self.check_names(&mut problems);
         self.check_references(&mut problems);
         self.check_numbers(&mut problems);
+        self.check_hours(&mut problems);
         self.check_services(&mut problems);
+        problems.extend(policy::problems(self));
         problems
     }
 
@@ -239,9 +261,26 @@ impl NewCompany {
                 problems.push(wrong("phone_numbers", index));
             }
         }
-        for (index, branch) in self.branches.iter().enumerate() {
-            if branch.transfer_number.as_deref().is_some_and(|number| E164::parse(number).is_none()) {
-                problems.push(wrong("transfer_number of branches", index));
+        let no_number = |number: &Option<String>| number.as_deref().is_some_and(|number| E164::parse(number).is_none());
+        for (index, _) in self.branches.iter().enumerate().filter(|(_, branch)| no_number(&branch.transfer_number)) {
+            problems.push(wrong("transfer_number of branches", index));
+        }
+        for (index, _) in self.staff.iter().enumerate().filter(|(_, person)| no_number(&person.transfer_number)) {
+            problems.push(wrong("transfer_number of staff", index));
+        }
+        if no_number(&self.transfer_number) {
+            problems.push("transfer_number is not a number in E.164 such as +493012345678".to_owned());
+        }
+    }
+
+    fn check_hours(&self, problems: &mut Vec<String>) {
+        let of_branches = self.branches.iter().enumerate().flat_map(|(index, branch)| {
+            let plans = [("opening_hours", Some(&branch.opening_hours)), ("transfer_hours", branch.transfer_hours.as_ref())];
+            plans.map(|(name, plan)| (format!("branches[{index}].{name}"), plan))
+        });
+        for (name, plan) in of_branches.chain([("transfer_hours".to_owned(), self.transfer_hours.as_ref())]) {
+            if let Some(Err(problem)) = plan.map(OpeningHours::parse) {
+                problems.push(format!("{name}: {problem}"));
             }
         }
     }
@@ -284,12 +323,13 @@ mod tests {
     #[test]
     fn every_problem_is_told_at_once_and_without_names_or_numbers() {
         let text = r#"{"name": "", "time_zone": "Europe/Bärlin",
-            "branches": [{"name": "A", "transfer_number": "030 1234"}, {"name": "A"}],
-            "staff": [{"name": "Anna Beispiel", "branch": "C", "email": ""}],
+            "transfer_number": "0800", "transfer_hours": {"fri": "morgens"},
+            "branches": [{"name": "A", "transfer_number": "030 1234", "opening_hours": {"montag": []}}, {"name": "A", "transfer_hours": {"mon": [["18:00", "09:00"]]}}],
+            "staff": [{"name": "Anna Beispiel", "branch": "C", "email": "", "transfer_number": "42"}],
             "services": [{"name": "S", "duration_minutes": 0, "calcom_event_type_id": 1, "staff": ["X"], "currency": "euro"}],
             "phone_numbers": [{"e164": "030 998877", "branch": "C"}]}"#;
         let problems = serde_json::from_str::<NewCompany>(text).unwrap().problems();
-        assert_eq!(problems.len(), 13, "{problems:#?}");
+        assert_eq!(problems.len(), 18, "{problems:#?}");
         let told = problems.join("\n");
         assert!(!told.contains("Beispiel") && !told.contains("998877"), "{told}");
     }

@@ -143,11 +143,11 @@ fn heard(job: &Job<'_>, booking: &Booking, known: Option<&Known>) -> Heard {
 }
 
 /// The booking is cancelled, as was wanted: the fact of it with the times that we know.
-pub(super) async fn already_cancelled(job: &Job<'_>, call: Option<&ApiCall>) -> Result<(), Failure> {
+async fn already_cancelled(job: &Job<'_>) -> Result<(), Failure> {
     let Leased { intent, appointment, .. } = &job.leased;
     let uid = match (&job.step, &intent.uid, &appointment.calcom_uid) {
         (Step::Send { uid: Some(uid) }, ..) | (_, Some(uid), _) | (_, _, Some(uid)) => uid.clone(),
-        _ => return Box::pin(end(job, Verdict::Refused { answer: Refusal::CouldNot, class: "never_booked" }, call)).await,
+        _ => return Box::pin(end(job, Verdict::Refused { answer: Refusal::CouldNot, class: "never_booked" }, None)).await,
     };
     let mut heard = heard(job, &Booking::told(uid.clone(), "cancelled", appointment.starts_at, appointment.ends_at), None);
     heard.fact.reason.clone_from(&intent.reason);
@@ -159,9 +159,6 @@ pub(super) async fn already_cancelled(job: &Job<'_>, call: Option<&ApiCall>) -> 
             Err(Failure::Contention { .. }) if repeat < CONTENTION_REPEATS_MAX => continue,
             other => other?,
         };
-        if let Some(call) = call {
-            records::insert_api_call(&mut tx, call).await?;
-        }
         return commit(job, tx).await;
     }
     Ok(())
@@ -169,7 +166,7 @@ pub(super) async fn already_cancelled(job: &Job<'_>, call: Option<&ApiCall>) -> 
 
 pub(super) async fn moot(job: &Job<'_>) -> Result<(), Failure> {
     if job.leased.intent.op == Op::Cancel {
-        return already_cancelled(job, None).await;
+        return already_cancelled(job).await;
     }
     let mut tx = CompanyTx::begin(&job.sync.context.pool, Some(job.leased.appointment.company_id), &[]).await?;
     intents::settle(&mut tx, job.leased.intent.id, true, None, None).await?;

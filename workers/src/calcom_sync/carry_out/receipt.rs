@@ -31,6 +31,13 @@ pub(super) fn is_successor(intent: &Intent, uid: &str, booking: &Booking) -> boo
     booking.rescheduled_from_uid.as_deref() == Some(uid) && booking.uid != uid && Some(booking.start) == intent.starts_at && same_kind
 }
 
+/// The intent as its row is once it was sent: against which booking. What is answered is judged by that.
+pub(super) fn note_sent(intent: &mut Intent, uid: Option<&str>) {
+    if let Some(uid) = uid {
+        intent.uid = Some(uid.to_owned());
+    }
+}
+
 /// Whether a booking is what the intent wanted.
 pub(super) fn fulfils(intent: &Intent, booking: &Booking) -> bool {
     match intent.op {
@@ -139,6 +146,18 @@ mod tests {
         let moved = Booking { status: "cancelled".to_owned(), rescheduled_to_uid: Some("uid2".to_owned()), ..ours() };
         assert!(!fulfils(&cancel, &moved));
         assert!(!has_ended(&moved));
+    }
+
+    /// The wish to move names no booking until it is sent: its first answer was taken for something else, and only the lease that was gone by then kept the wish from failing.
+    #[test]
+    fn the_first_answer_of_a_move_fulfils_it() {
+        let mut reschedule = Intent { op: Op::Reschedule, uid: None, ..intent() };
+        let moved = Booking { rescheduled_from_uid: Some("uid0".to_owned()), ..ours() };
+        assert!(!fulfils(&reschedule, &moved));
+        note_sent(&mut reschedule, Some("uid0"));
+        assert!(fulfils(&reschedule, &moved));
+        note_sent(&mut reschedule, None);
+        assert_eq!(reschedule.uid.as_deref(), Some("uid0"), "as the row, which keeps it");
     }
 
     /// Two moves can end at one time: only the one from our booking is ours, and where it was moved on it is still ours.

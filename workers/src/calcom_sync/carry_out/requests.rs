@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use shared::calcom::{Access, Booking, BookingFilter, CalcomClient, CalcomError, Credential, NewAttendee, NewBooking, Sort};
+use shared::domain::person_names::{AttendeeFacts, Reserved, attendee, screen, spoken_email};
 use shared::domain::phone::E164;
 use shared::domain::provenance::REASON_NOT_GIVEN;
 use shared::store::intents::{Intent, Leased, Op};
@@ -16,7 +17,6 @@ use super::endings::SEALED_PAUSE;
 use super::receipt::{carries_token, fulfils, has_ended, is_successor};
 use super::{Job, Outcome, no_answer};
 use crate::calcom_events::TOKEN_KEY;
-use crate::calcom_sync::PLACEHOLDER_EMAIL_HOST;
 use crate::calcom_sync::bounds;
 use crate::calcom_sync::budget_metrics::Purpose;
 use crate::calcom_sync::plan::Step;
@@ -73,7 +73,8 @@ async fn send(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, uid: Opt
     let uid = uid.unwrap_or_default();
     match (intent.op, intent.starts_at) {
         (Op::Create, Some(starts_at)) => {
-            let booking = job.spending.request(purpose(job), client.create_booking(access, &new_booking(job, starts_at))).await?;
+            let Some(wanted) = new_booking(job, starts_at) else { return Ok(Outcome::NoContact) };
+            let booking = job.spending.request(purpose(job), client.create_booking(access, &wanted)).await?;
             if carries_token(intent, &booking) { Ok(Outcome::Seen(vec![booking])) } else { Ok(not_ours(job, client, access, &booking).await) }
         }
         (Op::Reschedule, Some(starts_at)) => {
@@ -86,32 +87,36 @@ async fn send(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, uid: Opt
             // people read it in Cal.com's mail; our own record keeps what the caller said
             let reason = intent.reason.as_deref().filter(|reason| *reason != REASON_NOT_GIVEN).unwrap_or("Telefonisch abgesagt");
             let answered = job.spending.request(purpose(job), client.cancel(access, uid, reason)).await?;
-            let wanted: Vec<Booking> = answered.into_iter().filter(|booking| booking.uid == uid).collect();
-            // the answer of a cancellation is the cancelled booking; an edition that shows the old status is read again by the echo
-            Ok(if wanted.is_empty() || !wanted[0].is_cancelled() { Outcome::AlreadyCancelled } else { Outcome::Seen(wanted) })
+            Ok(cancelled(intent, uid, answered))
         }
     }
     .inspect(|_| tracing::debug!(intent.id = %intent.id, appointment.number = appointment.number, "Cal.com answered"))
 }
 
-fn new_booking(job: &Job<'_>, starts_at: DateTime<Utc>) -> NewBooking {
+/// `None`: this account books with a phone number only, and the caller shows none.
+fn new_booking(job: &Job<'_>, starts_at: DateTime<Utc>) -> Option<NewBooking> {
     let Leased { intent, appointment, .. } = &job.leased;
-    let name = appointment.name_given.clone().or_else(|| job.contact.name.clone()).unwrap_or_else(|| "Telefonkunde".to_owned());
-    let digits = job.contact.phone.as_deref().map(|phone| phone.trim_start_matches('+').to_owned());
-    let told = intent.request.get("attendee_email").and_then(Value::as_str).map(str::to_owned);
-    let email = job
-        .contact
-        .email
-        .clone()
-        .or(told)
-        .unwrap_or_else(|| format!("{}{PLACEHOLDER_EMAIL_HOST}", digits.unwrap_or_else(|| format!("termin-{}", intent.token.simple()))));
-    NewBooking {
+    let told = intent.request.get("attendee_email").and_then(Value::as_str).and_then(spoken_email);
+    let phone = job.contact.phone.as_deref().and_then(E164::parse);
+    // a name that somebody typed in Cal.com is taken as it is; one from a call was screened before it was stored
+    let name = appointment.name_given.as_deref().and_then(|name| screen(name, &Reserved::default(), Some(name)).ok());
+    let facts = AttendeeFacts {
+        name_told: name.as_ref(),
+        name_stored: job.contact.name.as_deref(),
+        email_told: told.as_ref(),
+        email_stored: job.contact.email.as_deref(),
+        phone: phone.as_ref(),
+        booked_at_that_time: job.attendance.booked_at_that_time,
+        contact_rule: job.attendance.contact_rule,
+    };
+    let attendee = attendee(&facts, &intent.token.simple().to_string()).ok()?;
+    Some(NewBooking {
         event_type_id: intent.event_type_id.unwrap_or_default(),
         start: starts_at,
         attendee: NewAttendee {
-            name: Masked::new(name),
-            email: Some(Masked::new(email)),
-            phone: job.contact.phone.clone().filter(|phone| E164::parse(phone).is_some()).map(Masked::new),
+            name: Masked::new(attendee.name),
+            email: attendee.email.map(Masked::new),
+            phone: attendee.phone.map(|phone| Masked::new(phone.as_str().to_owned())),
             time_zone: appointment.time_zone.clone(),
             language: Some("de".to_owned()),
         },
@@ -125,7 +130,12 @@ fn new_booking(job: &Job<'_>, starts_at: DateTime<Utc>) -> NewBooking {
         notes: appointment.notes.clone().map(Masked::new),
         booking_fields: serde_json::Map::new(),
         location: None,
-    }
+    })
+}
+
+/// The answer of a cancellation is our booking, cancelled. Anything else proves nothing, and what became of it the booking itself says.
+fn cancelled(intent: &Intent, uid: &str, answered: Vec<Booking>) -> Outcome {
+    answered.into_iter().find(|booking| booking.uid == uid && fulfils(intent, booking)).map_or(Outcome::Unexplained, |booking| Outcome::Seen(vec![booking]))
 }
 
 /// A request may have been carried out: the create is found by its token, the move and the cancellation at the booking itself.
@@ -162,6 +172,10 @@ fn is_elsewhere(chain: &[Booking], uid: &str) -> bool {
 /// A create was answered with a booking that is not ours, as Cal.com does when the same attendee already has that time (incident 7). Whether the time is taken, the list of
 /// that time says at once; an answer that nothing explains is an unknown outcome like any other.
 async fn not_ours(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, answer: &Booking) -> Outcome {
+    // the metadata of a seated booking is its first participant's (calcom reference 2.8)
+    if answer.seat_uid.is_some() && Some(answer.start) == job.leased.intent.starts_at && answer.event_type_id == job.leased.intent.event_type_id {
+        return Outcome::SeatAdded;
+    }
     // the change itself was answered: a list that cannot be had says nothing about it
     let Ok(listed) = list_slot(job, client, access).await else { return Outcome::Unexplained };
     if listed.iter().any(|booking| booking.uid == answer.uid && !has_ended(booking) && booking.rescheduled_to_uid.is_none()) {
@@ -202,4 +216,29 @@ async fn read_chain(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, ui
         seen.push(booking);
     }
     Ok(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A cancellation was called done whatever the answer was, and the caller heard "abgesagt".
+    #[test]
+    fn only_our_cancelled_booking_proves_a_cancellation() {
+        let row = json!({
+            "id": Uuid::nil(), "company_id": Uuid::nil(), "credential_id": Uuid::nil(), "appointment_id": Uuid::nil(), "op": "cancel", "state": "sent", "lane": "live",
+            "sent_count": 0, "looked_count": 0, "token": Uuid::nil(), "uid": "uid1", "actor": "customer", "channel": "retell_phone", "request": {},
+            "created_at": "2026-07-01T10:00:00Z",
+        });
+        let intent: Intent = serde_json::from_value(row).unwrap();
+        let booking = |uid: &str, status: &str| Booking::told(uid.to_owned(), status, DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
+        let moved = Booking { rescheduled_to_uid: Some("uid2".to_owned()), ..booking("uid1", "cancelled") };
+        for unproven in [vec![], vec![booking("uid1", "accepted")], vec![booking("uid9", "cancelled")], vec![moved]] {
+            assert!(matches!(cancelled(&intent, "uid1", unproven), Outcome::Unexplained));
+        }
+        let all_of_a_series = vec![booking("uid9", "cancelled"), booking("uid1", "cancelled")];
+        assert!(matches!(cancelled(&intent, "uid1", all_of_a_series), Outcome::Seen(seen) if seen.len() == 1 && seen[0].uid == "uid1"));
+    }
 }

@@ -1,6 +1,7 @@
 //! Folds a page of bookings into our rows, company by company in one transaction each, through the same fold as every webhook.
 //!
-//! A booking that cannot be folded stands in nobody's way: its company's page is redone one by one without it, it is counted, and a human sees it.
+//! A booking that cannot be folded stands in nobody's way: its company's page is redone one by one without it, it is counted, and a human sees it. Unless it is not the booking's
+//! fault: what our rows refuse is tried again for some minutes, and several in a row stop the sweep (`Rest`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,6 +10,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use shared::calcom::Booking;
 use shared::domain::booking_chain::BookingState;
+use shared::domain::person_names::is_placeholder_email;
 use shared::domain::phone::E164;
 use shared::domain::provenance::{Channel, Provenance};
 use shared::store::accounts::Provider;
@@ -22,31 +24,101 @@ use uuid::Uuid;
 use super::facts::{Told, facts_of, is_news};
 use super::page::{Group, Item};
 use crate::booking_facts::{self, Booker, Heard};
-use crate::calcom_events::{TOKEN_KEY, is_placeholder_email};
+use crate::calcom_events::TOKEN_KEY;
 use crate::runtime::finish::after_commit;
 use crate::runtime::{Context, Failure, failure_log};
 
 /// Serialization failures are repeated in process (architecture section 6).
 const CONTENTION_REPEATS_MAX: u32 = 3;
 
+/// So many bookings in a row that our rows refuse for one reason are no bookings' fault: a newer schema may be rolling out, or a program of ours is wrong. The sweep stops there
+/// and its cursor stays (SweepsStopped), or everything that it meets would be left out.
+const ALIKE_MAX: usize = 3;
+/// So many runs stop at a page for a booking that our rows refuse. With pauses that double, 7.5 minutes go by: a roll-out is mostly over by then, and SweepsStopped, which comes
+/// after ten, is not raised by one booking. What is left out too early the nightly window reads again.
+const FAILED_RUNS_MAX: i32 = 4;
+
 /// Rows of history that a sweep had to add, by kind.
 pub(super) type Repaired = BTreeMap<String, u64>;
 
-/// Folds one company's part of a page, all of it or, if one of them cannot be folded, each by itself.
+/// What of a page could not be folded. One page's: the next one begins anew.
+pub(super) struct Rest<'a> {
+    /// The page failed so often that what fails is its bookings' own.
+    patience_over: bool,
+    left: Vec<Left<'a>>,
+    /// How many bookings in a row failed with this class, and none was written in between.
+    alike: (&'static str, usize),
+}
+
+struct Left<'a> {
+    group: &'a Group,
+    item: &'a Item,
+    failure: Failure,
+    /// A human knows of it: the page does not wait for it again.
+    known: bool,
+}
+
+impl<'a> Rest<'a> {
+    /// `failed_runs`: in a row, at this page, because it could not be folded.
+    pub(super) const fn after(failed_runs: i32) -> Self {
+        Self { patience_over: failed_runs >= FAILED_RUNS_MAX, left: Vec::new(), alike: ("", 0) }
+    }
+
+    /// # Errors
+    /// The failure itself, where so many in a row are no single booking's; Postgres is away.
+    async fn add(&mut self, context: &Context, group: &'a Group, item: &'a Item, failure: Failure) -> Result<(), Failure> {
+        let mut known = false;
+        if let Failure::Retry { class, .. } = &failure {
+            let mut tx = CompanyTx::begin(&context.pool, Some(group.company_id), &[]).await?;
+            known = reviews::is_known(&mut tx, &review_key(group, item)).await?;
+            if !known {
+                self.alike = if self.alike.0 == *class { (class, self.alike.1 + 1) } else { (class, 1) };
+            }
+        }
+        if !known && self.alike.1 >= ALIKE_MAX {
+            return Err(failure);
+        }
+        self.left.push(Left { group, item, failure, known });
+        Ok(())
+    }
+
+    /// Shows to a human what is left out for good, and says so if the page must be read again for the others.
+    ///
+    /// # Errors
+    /// What is refused now and may be accepted when the page is read again; Postgres is away.
+    pub(super) async fn settle(self, context: &Context) -> Result<(), Failure> {
+        let mut again = None;
+        for Left { group, item, failure, known } in self.left {
+            if matches!(failure, Failure::Retry { .. }) && !known && !self.patience_over {
+                tracing::warn!(company.id = %group.company_id, class = failure.class(), cause = failure_log::chain(&failure), "a booking of a sweep was refused: its page is read again");
+                again = again.or(Some(failure));
+            } else {
+                leave_out(context, group, item, &failure).await?;
+            }
+        }
+        again.map_or(Ok(()), Err)
+    }
+}
+
+/// Folds one company's part of a page, all of it or, if one of them cannot be folded, each by itself; what cannot goes to `rest`.
 ///
 /// # Errors
-/// Postgres is away, or contention did not end.
-pub(super) async fn fold(context: &Context, group: &Group) -> Result<Repaired, Failure> {
-    let mut repaired = Repaired::new();
-    match (fold_items(context, group, &group.items).await, group.items.as_slice()) {
-        (Err(failure), [item]) if is_of_one(&failure) => return leave_out(context, group, item, &failure).await.map(|()| repaired),
-        (Err(failure), _) if is_of_one(&failure) => {}
-        (other, _) => return other,
+/// Postgres is away, contention did not end, or what fails is no single booking's.
+pub(super) async fn fold<'a>(context: &Context, group: &'a Group, rest: &mut Rest<'a>) -> Result<Repaired, Failure> {
+    match fold_items(context, group, &group.items).await {
+        Err(failure) if is_of_one(&failure) => {}
+        other => return other.map(Option::unwrap_or_default),
     }
+    let mut repaired = Repaired::new();
     for item in &group.items {
         match fold_items(context, group, std::slice::from_ref(item)).await {
-            Ok(one) => one.into_iter().for_each(|(kind, count)| *repaired.entry(kind).or_default() += count),
-            Err(failure) if is_of_one(&failure) => leave_out(context, group, item, &failure).await?,
+            Ok(Some(one)) => {
+                rest.alike.1 = 0;
+                one.into_iter().for_each(|(kind, count)| *repaired.entry(kind).or_default() += count);
+            }
+            // nothing was written, and nothing is proven by it
+            Ok(None) => {}
+            Err(failure) if is_of_one(&failure) => rest.add(context, group, item, failure).await?,
             Err(failure) => return Err(failure),
         }
     }
@@ -58,12 +130,11 @@ const fn is_of_one(failure: &Failure) -> bool {
     matches!(failure, Failure::Park { .. } | Failure::Retry { .. } | Failure::Wait { .. })
 }
 
-/// Counted, and a human sees it: once per credential and booking, however many sweeps meet it. What only waits for the outcome of a wish of ours is not stuck: that outcome
-/// tells of the booking, too.
+/// A human sees it, and it is counted: once per credential and booking, however many sweeps meet it. What only waits for the outcome of a wish of ours is not stuck: that
+/// outcome tells of the booking, too.
 async fn leave_out(context: &Context, group: &Group, item: &Item, failure: &Failure) -> Result<(), Failure> {
-    context.metrics.reconcile.left_out(Provider::Calcom);
-    tracing::warn!(company.id = %group.company_id, class = failure.class(), cause = failure_log::chain(failure), "a booking of a sweep was left out");
     if matches!(failure, Failure::Wait { .. }) {
+        tracing::info!(company.id = %group.company_id, class = failure.class(), "a booking of a sweep waits for the outcome of a wish");
         return Ok(());
     }
     let mut tx = CompanyTx::begin(&context.pool, Some(group.company_id), &[]).await?;
@@ -76,11 +147,19 @@ async fn leave_out(context: &Context, group: &Group, item: &Item, failure: &Fail
         details: json!({
             "credential_id": group.credential_id, "calcom_booking_id": item.booking.id, "event_type_id": item.booking.event_type_id, "class": failure.class(),
         }),
-        dedup_key: format!("sweep_left_out/{}/{}", group.credential_id, key_of(&item.booking.uid)),
+        dedup_key: review_key(group, item),
     };
-    reviews::open(&mut tx, &finding).await?;
+    let news = reviews::open_anew(&mut tx, &finding).await?;
     tx.commit().await?;
+    if news {
+        context.metrics.reconcile.left_out(Provider::Calcom);
+        tracing::warn!(company.id = %group.company_id, class = failure.class(), cause = failure_log::chain(failure), "a booking of a sweep was left out");
+    }
     Ok(())
+}
+
+fn review_key(group: &Group, item: &Item) -> String {
+    format!("sweep_left_out/{}/{}", group.credential_id, key_of(&item.booking.uid))
 }
 
 /// A uid is a capability: what keys are made of is its hash.
@@ -88,7 +167,8 @@ fn key_of(uid: &str) -> String {
     hex::encode(&Sha256::digest(uid.as_bytes())[..8])
 }
 
-async fn fold_items(context: &Context, group: &Group, items: &[Item]) -> Result<Repaired, Failure> {
+/// `None`: there was nothing to write.
+async fn fold_items(context: &Context, group: &Group, items: &[Item]) -> Result<Option<Repaired>, Failure> {
     let mut repeats = 0;
     loop {
         match try_fold(context, group, items).await {
@@ -98,7 +178,7 @@ async fn fold_items(context: &Context, group: &Group, items: &[Item]) -> Result<
     }
 }
 
-async fn try_fold(context: &Context, group: &Group, items: &[Item]) -> Result<Repaired, Failure> {
+async fn try_fold(context: &Context, group: &Group, items: &[Item]) -> Result<Option<Repaired>, Failure> {
     let mut tx = CompanyTx::begin(&context.pool, Some(group.company_id), &locks(group.company_id, items)).await?;
     let uids: Vec<&str> = items.iter().map(|item| item.booking.uid.as_str()).collect();
     let known: HashMap<String, Known> = known_bookings::of(&mut tx, &uids).await?.into_iter().map(|known| (known.uid.clone(), known)).collect();
@@ -106,7 +186,7 @@ async fn try_fold(context: &Context, group: &Group, items: &[Item]) -> Result<Re
     let news: Vec<(&Item, Option<&Known>)> =
         items.iter().map(|item| (item, known.get(&item.booking.uid))).filter(|(item, known)| is_news(&item.booking, *known, item.asks_host)).collect();
     if news.is_empty() {
-        return Ok(Repaired::new());
+        return Ok(None);
     }
     let before: HashSet<(String, String)> = known_bookings::history_of(&mut tx, &uids).await?.into_iter().collect();
     for (item, known) in news {
@@ -128,7 +208,7 @@ async fn try_fold(context: &Context, group: &Group, items: &[Item]) -> Result<Re
     }
     let after = tx.commit().await?;
     after_commit(context, after).await;
-    Ok(repaired)
+    Ok(Some(repaired))
 }
 
 /// The rows that were not there before. One that is told better now is none: what was heard first of a booking that had been moved here made it look like a new one.

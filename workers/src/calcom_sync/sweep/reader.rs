@@ -1,12 +1,15 @@
 //! Reads Cal.com's lists for a sweep: every request paid for from the credential's shared budget, bulk lane, one at a time.
 
 use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use shared::calcom::{Access, Booking, BookingFilter, BookingPage, CalcomClient, CalcomError, Credential, Sort};
+use shared::calcom::{Access, Booking, BookingFilter, BookingPage, CalcomClient, CalcomError, Class, Credential, Sort};
 use shared::envelope::Lane;
+use shared::secret::{ExposeSecret as _, Keyring};
 use shared::store::budgets::{self, Taken};
+use shared::store::credentials;
 use shared::store::records::{self, ApiCall};
 use shared::store::sweeps::{self, Leased, Run, SweepKind};
 
@@ -17,8 +20,12 @@ use crate::runtime::Context;
 
 /// A wait for a token is cut into such pieces, to notice a stop and to keep the lease.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// How often the lease is kept while nothing else writes its row.
+/// How often the lease is kept during such a wait.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
+/// So long a page waits for the token of its first request: longer would hold one of the process' few places for nothing, while other credentials have tokens.
+const PATIENCE_FIRST: Duration = Duration::from_secs(20);
+/// So long it waits for the tokens of all its requests: a page that is given up is read anew, and what it has read was paid for.
+const PATIENCE_PAGE: Duration = Duration::from_secs(180);
 /// Cal.com's answer is in milliseconds, and so is what we asked for.
 const ROUNDING: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
 /// Successors of moved bookings that are looked up for one page: more belong to the next run.
@@ -26,10 +33,26 @@ const SUCCESSORS_MAX: usize = 20;
 
 /// One sweep's way to Cal.com.
 pub(super) struct Reader<'a> {
-    pub context: &'a Context,
-    pub sweep: &'a Leased,
-    pub client: CalcomClient,
-    pub credential: Credential,
+    context: &'a Context,
+    keyring: &'a Keyring,
+    sweep: &'a Leased,
+    client: CalcomClient,
+    credential: Credential,
+    patience: Mutex<Patience>,
+}
+
+/// With the budget, over one page.
+#[derive(Clone, Copy, Default)]
+struct Patience {
+    requests: u32,
+    waited: Duration,
+}
+
+impl Patience {
+    /// Whether to wait that much longer.
+    fn bears(self, wait: Duration) -> bool {
+        self.waited + wait <= if self.requests == 0 { PATIENCE_FIRST } else { PATIENCE_PAGE }
+    }
 }
 
 /// A page, and where the next one begins.
@@ -39,12 +62,17 @@ pub(super) struct Read {
     pub next: Option<sweeps::Page>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(context: &'a Context, keyring: &'a Keyring, sweep: &'a Leased, client: CalcomClient, credential: Credential) -> Self {
+        Self { context, keyring, sweep, client, credential, patience: Mutex::default() }
+    }
+
     /// The run's next page.
     ///
     /// # Errors
-    /// Cal.com fails or answers something else than what was asked, the process drains, or the lease is lost.
+    /// Cal.com fails or answers something else than what was asked, the budget has no token in time, the key was changed, the process drains, or the lease is lost.
     pub(super) async fn page(&self, run: &Run) -> Result<Read, SweepError> {
+        *self.patience() = Patience::default();
         let filter = filter(self.sweep.kind, run);
         let page = self.request("list_bookings", self.client.list_bookings(self.access(), &filter)).await?;
         check(self.sweep.kind, run, &page)?;
@@ -86,18 +114,35 @@ impl Reader<'_> {
     }
 
     async fn request<T>(&self, operation: &'static str, request: impl Future<Output = Result<T, CalcomError>>) -> Result<T, SweepError> {
+        self.keep().await?;
         self.token().await?;
         let begun = Instant::now();
         let answer = request.await;
+        // first what concerns all processes: a record that fails must not keep a 429 from them
+        let told = self.tell(answer.as_ref().err()).await;
         self.record(operation, begun, answer.as_ref().err()).await?;
+        told?;
+        Ok(answer?)
+    }
+
+    async fn tell(&self, error: Option<&CalcomError>) -> Result<(), SweepError> {
         let (pool, id) = (&self.context.pool, self.sweep.credential_id);
-        match word(answer.as_ref().err()) {
+        match word(error) {
             Word::Answers => budgets::succeeded(pool, id).await?,
             Word::Fails => drop(budgets::failed(pool, id).await?),
+            Word::Rests(_) if matches!(error.map(CalcomError::class), Some(Class::CredentialRejected)) && self.key_changed().await? => {
+                return Err(SweepError::KeyChanged);
+            }
             Word::Rests(pause) => budgets::block(pool, id, pause).await?,
             Word::Nothing => {}
         }
-        Ok(answer?)
+        Ok(())
+    }
+
+    /// Whether the key that was refused is no longer the credential's: a sweep has it for many pages, and the fresh one must not rest for it.
+    async fn key_changed(&self) -> Result<bool, SweepError> {
+        let now = credentials::open(&self.context.pool, self.keyring, self.sweep.credential_id).await.map_err(SweepError::Sealed)?;
+        Ok(now.is_none_or(|now| now.api_key.expose_secret() != self.credential.api_key.expose_secret()))
     }
 
     /// A list is of all companies of the account, and so of none.
@@ -116,25 +161,42 @@ impl Reader<'_> {
         Ok(records::insert_account_request(&self.context.pool, &record).await?)
     }
 
-    /// Waits for a token as long as it takes: a sweep is in nobody's way, and its lease is kept meanwhile.
+    /// Keeps the lease: each request and each transaction of a page may take its time anew.
+    ///
+    /// # Errors
+    /// The lease is lost, or Postgres is away.
+    pub(super) async fn keep(&self) -> Result<(), SweepError> {
+        if sweeps::keep(&self.context.pool, self.sweep, LEASE_SECONDS).await? { Ok(()) } else { Err(SweepError::LeaseLost) }
+    }
+
+    /// Waits for a token, with patience, and keeps the lease meanwhile. A key that is blocked or out of use for longer ends it at once.
     async fn token(&self) -> Result<(), SweepError> {
         let mut kept = Instant::now();
         loop {
             if self.context.stop.is_cancelled() {
                 return Err(SweepError::Draining);
             }
-            let Taken::Wait(wait) = budgets::take(&self.context.pool, self.sweep.credential_id, Lane::Bulk).await? else { return Ok(()) };
+            let Taken::Wait(wait) = budgets::take(&self.context.pool, self.sweep.credential_id, Lane::Bulk).await? else { break };
+            if !self.patience().bears(wait) {
+                return Err(SweepError::Starved);
+            }
+            let asleep = Instant::now();
             tokio::select! {
                 () = tokio::time::sleep(wait.min(WAIT_MAX)) => {}
                 () = self.context.stop.cancelled() => {}
             }
+            self.patience().waited += asleep.elapsed();
             if kept.elapsed() > KEEP_EVERY {
                 kept = Instant::now();
-                if !sweeps::keep(&self.context.pool, self.sweep, LEASE_SECONDS).await? {
-                    return Err(SweepError::LeaseLost);
-                }
+                self.keep().await?;
             }
         }
+        self.patience().requests += 1;
+        Ok(())
+    }
+
+    fn patience(&self) -> MutexGuard<'_, Patience> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,6 +255,16 @@ mod tests {
         assert!(matches!(updates(&page(Some(1), 5)), Err(SweepError::FilterIgnored)));
         assert!(matches!(updates(&page(Some(1), 102)), Err(SweepError::FilterIgnored)));
         assert!(matches!(updates(&page(None, 50)), Err(SweepError::OtherShape)));
+    }
+
+    #[test]
+    fn a_page_waits_longer_for_its_further_requests_than_for_its_first_and_never_for_ever() {
+        let seconds = Duration::from_secs;
+        let patience = |requests, waited| Patience { requests, waited: seconds(waited) };
+        assert!(patience(0, 0).bears(seconds(1)) && patience(0, 19).bears(seconds(1)));
+        assert!(!patience(0, 20).bears(seconds(1)) && !patience(0, 0).bears(seconds(60)), "a key out of use");
+        assert!(patience(1, 100).bears(seconds(60)));
+        assert!(!patience(1, 150).bears(seconds(60)));
     }
 
     #[test]

@@ -91,9 +91,8 @@ fn shifted(hour: u32, minutes: i32) -> Result<Dial, Stop> {
 fn plain_clock(rest: &[Token], led: bool) -> Result<Option<(Dial, usize)>, Stop> {
     Ok(Some(match *rest {
         [Token::HourMinute { hour, minute, padded }, ..] => (official(hour, minute, padded)?, 1),
-        [Token::Dotted(dotted @ Dotted { year: None, .. }), ref after @ ..] if led || after.first() == Some(&Token::Oclock) || no_date(dotted) => {
-            (official(dotted.first, dotted.second, false)?, 1)
-        }
+        // What can be a date was taken for one, unless "um" or "Uhr" stands beside it.
+        [Token::Dotted(dotted @ Dotted { year: None, .. }), ..] => (official(dotted.first, dotted.second, false)?, 1),
         // "1430 Uhr"
         [Token::Number(both, 4), Token::Oclock, ..] => (official(both / 100, both % 100, false)?, 1),
         [Token::Number(hour, _), Token::Oclock, Token::Number(minute, _), Token::Unit(Unit::Minute), ..] => (official(hour, minute, false)?, 4),
@@ -107,7 +106,7 @@ fn plain_clock(rest: &[Token], led: bool) -> Result<Option<(Dial, usize)>, Stop>
         }
         [Token::Number(hour, _), ..] if led => (self::hour(hour)?, 1),
         // A sentence that ends in "um 10."
-        [Token::Ordinal { value: hour, figures: true }, ..] if led => (self::hour(hour)?, 1),
+        [Token::Ordinal { value: hour, figures: true }, ..] => (self::hour(hour)?, 1),
         [Token::Number(value, _), ..] => (Dial::Bare(value), 1),
         _ => return Ok(None),
     }))

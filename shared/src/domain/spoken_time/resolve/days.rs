@@ -90,7 +90,6 @@ fn borrowed_month(from: &DayEnd, until: Option<&DayEnd>) -> DayEnd {
 fn together(days: &[Day], today: NaiveDate) -> Result<Dates, Stop> {
     let (weekdays, others): (Vec<Day>, Vec<Day>) = days.iter().partition(|day| matches!(day, Day { base: Base::Weekday(..), later: None }));
     match (&weekdays[..], &others[..]) {
-        ([], []) => Ok(Dates::None),
         ([Day { base: Base::Weekday(_, weekday), .. }], [Day { base: Base::Week(relative, None), .. }]) => dates::in_week(*relative, *weekday, today),
         ([Day { base: Base::Weekday(_, weekday), .. }], [Day { base: Base::Ahead(Offset::Weeks(weeks)), .. }]) => dates::weeks_ahead(*weeks, *weekday, today),
         ([Day { base: Base::Weekday(_, weekday), .. }], [_, ..]) => with_weekday(*weekday, all(&others, today)?),
