@@ -5,6 +5,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::envelope::ReplyTo;
+use crate::store::appointments::Appointment;
 use crate::store::tx::CompanyTx;
 use crate::store::{StoreError, failed};
 
@@ -47,8 +48,9 @@ pub enum Claim {
     Running(Uuid),
 }
 
-/// Claims a wish, or finds what is stored of it. A stored success holds while the appointment is at the revision it names; a failure is said again to the same tool
+/// Claims a wish, or finds what is stored of it. A stored success holds while the appointment has the status and the time that it names; a failure is said again to the same tool
 /// call, and to a repeated wish within 15 s; of a question only the same tool call is answered from the store.
+/// Of a change the answer holds only until the call made another appointment: the same words may mean that one.
 /// A bare yes that found nothing to confirm is no repeated wish once something was offered (architecture section 6, Answers).
 ///
 /// # Errors
@@ -59,7 +61,11 @@ pub async fn claim(tx: &mut CompanyTx, wish: &Wish<'_>) -> Result<Claim, StoreEr
         "SELECT f.id, f.state, f.result FROM function_calls f
          LEFT JOIN appointments a ON a.company_id = f.company_id AND a.id = f.appointment_id
          WHERE f.company_id = $1 AND f.call_id = $2
-           AND (f.dedup_key = $3 OR ($5 AND f.wish_hash = $4 AND (f.state = 'running' OR (f.success AND a.revision = f.appointment_revision)
+           AND (f.dedup_key = $3 OR ($5 AND f.wish_hash = $4 AND (f.state = 'running' OR (f.success AND f.appointment_revision > 0
+                                                               AND a.status = f.appointment_status AND a.starts_at = f.appointment_starts_at
+                                                               AND (f.function IN ('book_appointment', 'collect_appointment_data', 'confirm_booking') OR NOT EXISTS (
+                                                                    SELECT FROM function_calls l WHERE l.company_id = f.company_id AND l.call_id = f.call_id AND l.success
+                                                                       AND l.appointment_id <> f.appointment_id AND l.finished_at > f.finished_at)))
                                                          OR (NOT f.success AND f.function <> 'confirm_booking' AND f.finished_at > frontdesk_now() - interval '15 seconds'))))
          ORDER BY f.dedup_key = $3 DESC, f.created_at DESC LIMIT 1",
     )
@@ -120,7 +126,7 @@ pub async fn wait_for(tx: &mut CompanyTx, function_call_id: Uuid, to: &ReplyTo) 
     Ok(known.flatten())
 }
 
-/// Makes a result final and replies to everybody who waits for it after the commit. `None`: it was final already.
+/// Makes a result final and replies to everybody who waits for it after the commit. `appointment`: what it is true of. `None`: it was final already.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -129,19 +135,22 @@ pub async fn finish(
     function_call_id: Uuid,
     success: bool,
     result: &Value,
-    appointment: Option<(Uuid, i32)>,
+    appointment: Option<&Appointment>,
 ) -> Result<Option<FunctionCall>, StoreError> {
     let company_id = tx.company_id();
     let finished: Option<FunctionCall> = sqlx::query_as(
-        "UPDATE function_calls SET state = 'final', success = $3, result = $4, appointment_id = $5, appointment_revision = $6, finished_at = frontdesk_now()
+        "UPDATE function_calls SET state = 'final', success = $3, result = $4, appointment_id = $5, appointment_revision = $6, appointment_status = $7,
+                appointment_starts_at = $8, finished_at = frontdesk_now()
          WHERE company_id = $1 AND id = $2 AND state = 'running' RETURNING id, call_id, state, success, result, appointment_id, told",
     )
     .bind(company_id)
     .bind(function_call_id)
     .bind(success)
     .bind(result)
-    .bind(appointment.map(|(id, _)| id))
-    .bind(appointment.map(|(_, revision)| revision))
+    .bind(appointment.map(|appointment| appointment.id))
+    .bind(appointment.map(|appointment| appointment.revision))
+    .bind(appointment.map(|appointment| appointment.status.as_str()))
+    .bind(appointment.map(|appointment| appointment.starts_at))
     .fetch_optional(tx.connection())
     .await
     .map_err(failed("finish a function call"))?;
@@ -186,8 +195,9 @@ pub async fn missed(tx: &mut CompanyTx, message_id: &str, sentence: &str) -> Res
 pub async fn booked_in(tx: &mut CompanyTx, call_id: Uuid) -> Result<Option<Value>, StoreError> {
     let company_id = tx.company_id();
     sqlx::query_scalar(
-        "SELECT f.result FROM function_calls f JOIN appointments a ON a.company_id = f.company_id AND a.id = f.appointment_id AND a.revision = f.appointment_revision
-         WHERE f.company_id = $1 AND f.call_id = $2 AND f.success AND f.function IN ('book_appointment', 'collect_appointment_data', 'confirm_booking')
+        "SELECT f.result FROM function_calls f
+         JOIN appointments a ON a.company_id = f.company_id AND a.id = f.appointment_id AND a.status = f.appointment_status AND a.starts_at = f.appointment_starts_at
+         WHERE f.appointment_revision > 0 AND f.company_id = $1 AND f.call_id = $2 AND f.success AND f.function IN ('book_appointment', 'collect_appointment_data', 'confirm_booking')
          ORDER BY f.finished_at DESC LIMIT 1",
     )
     .bind(company_id)

@@ -91,7 +91,7 @@ pub(super) async fn confirm(tx: &mut CompanyTx, intent: &Intent, appointment: &A
 /// Only what the store says.
 pub async fn finish_function(tx: &mut CompanyTx, intent: &Intent, success: bool, answer: &Value, appointment: Option<&Appointment>) -> Result<(), Failure> {
     let Some(function_call_id) = intent.function_call_id else { return Ok(()) };
-    let finished = function_calls::finish(tx, function_call_id, success, answer, appointment.map(|appointment| (appointment.id, appointment.revision))).await?;
+    let finished = function_calls::finish(tx, function_call_id, success, answer, appointment).await?;
     if finished.is_some_and(|finished| finished.told.as_deref() == Some("missed")) {
         crate::calls::told_too_late(tx, intent.call_id, Some(intent.appointment_id), success).await?;
     }
