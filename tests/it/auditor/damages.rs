@@ -209,7 +209,7 @@ pub const IN_ROWS: &[Damage] = &[
     damage(Invariant::Bounded, "is at attempt 9", &["UPDATE attempts SET attempt = 9 WHERE message_id = (SELECT min(message_id) FROM attempts)"]),
     damage(
         Invariant::Bounded,
-        "in vain",
+        "13 times in vain",
         &["INSERT INTO attempts SELECT (jsonb_populate_record(a, jsonb_build_object('outcome', 'retry'))).* FROM attempts a, generate_series(1, 13)
            WHERE outcome = 'done' AND message_id = (SELECT min(message_id) FROM attempts WHERE outcome = 'done')"],
     ),
