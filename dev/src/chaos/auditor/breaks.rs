@@ -29,7 +29,8 @@ pub const fn signs(protection: Protection) -> &'static [&'static str] {
     match protection {
         Protection::Confirm | Protection::Spool => &["is lost: "],
         Protection::Inbox => &[" handled the "],
-        Protection::Search => &["live bookings in Cal.com", "was wished for"],
+        // a double that the product ended itself was one all the same
+        Protection::Search => &["live bookings in Cal.com", "was wished for", " had something booked "],
         Protection::Tag => &["does not carry its token"],
         Protection::Call => &["names no call"],
         Protection::Rank => &["although every webhook about it arrived"],
