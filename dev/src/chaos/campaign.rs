@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shared::clock::Clock;
+use shared::protection::Protection;
 use tokio::time::Instant;
 
 use super::arena::{Arena, Ground, Wanted};
@@ -71,7 +72,8 @@ pub struct Outcome {
 /// # Errors
 /// The servers, the processes or the campaign's own parts do not work.
 pub async fn run(servers: Servers, progress: &Progress, orders: Orders) -> anyhow::Result<Outcome> {
-    let tiers_divisor = if orders.length >= LONG { TIERS_DIVISOR } else { TIERS_DIVISOR_SHORT };
+    let is_short = orders.length < LONG && orders.trial.provoked() != Some(Protection::Search);
+    let tiers_divisor = if is_short { TIERS_DIVISOR_SHORT } else { TIERS_DIVISOR };
     let wanted = Wanted { seed: orders.seed, tiers_divisor, trial: orders.trial };
     let arena = Arc::new(Arena::prepare(servers, progress, wanted).await?);
     let step = progress.step("processes");
@@ -139,7 +141,11 @@ async fn fight(arena: &Arc<Arena>, fleet: &Arc<Fleet>, progress: &Progress, orde
     struck?;
     step.done_with(format!("{} acknowledged, {} kills", arena.gate.acknowledged(), striker.kills()));
     let (quiet, calls_before_sweeps) = come_to_rest(arena, fleet, progress, tokio::time::Instant::now() + SETTLED).await?;
-    let (wishes, troubles) = load.take();
+    let (wishes, mut troubles) = load.take();
+    if orders.trial.broken() == Some(Protection::Tag) {
+        // without the tag we take visitors' bookings for ours, and move and cancel them: that Cal.com then refuses the visitor is the finding, no mistake of the campaign
+        troubles.clear();
+    }
     Ok(Fought {
         wishes,
         troubles,

@@ -9,8 +9,8 @@ use crate::calcom_stand_in::{FaultKind, FaultOp, FaultRule, ReplicaLag, WebhookF
 
 /// Longer than two dispatch rounds, shorter than our client waits: two wishes for one slot are both under way meanwhile.
 const SLOW_CREATE_MS: u64 = 1500;
-/// Longer than the pause before a repeat (45 s by the scale of the delay tiers), shorter than three looks with theirs.
-const LAG_MS: u64 = 1200;
+/// With the scale of a long campaign (`campaign::run`): longer than the 12 ms after which a change is repeated that nobody looks for, shorter than the 190 ms of three looks.
+const LAG_MS: u64 = 150;
 /// Longer than a hasty visitor needs.
 const SHUFFLED_WITHIN_MS: u64 = 2500;
 /// One company rests so long, again and again.
@@ -65,8 +65,8 @@ impl Provocation {
         let of_creates = |kind: FaultKind, chance: f64| FaultRule::by_chance(FaultOp::Create, kind, chance);
         match self.provoked {
             Some(Protection::Overlap) => vec![of_creates(FaultKind::Slow { ms: SLOW_CREATE_MS }, 0.7)],
-            // only one that looks like the wish gets past the other looks
-            Some(Protection::Tag) => vec![of_creates(FaultKind::ReplayOld { whose: Whose::SameSlot }, 0.3)],
+            // only one that looks like the wish gets past the other looks; three in a row end a wish, which may happen to few of the control
+            Some(Protection::Tag) => vec![of_creates(FaultKind::ReplayOld { whose: Whose::SameSlot }, 0.12)],
             // about every ten seconds, whoever's turn it is
             Some(Protection::Fairness) => {
                 vec![FaultRule::by_chance(FaultOp::Any, FaultKind::Throttle429 { reset_seconds: THROTTLED_SECONDS }, 0.03)]
