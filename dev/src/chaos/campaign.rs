@@ -225,12 +225,21 @@ async fn judge(arena: Arena, fleet: Fleet, progress: &Progress, orders: Orders, 
     step.done_with(format!("{} violations", audit.rows.iter().map(|row| row.violations.len()).sum::<usize>()));
     let step = progress.step("stop");
     record.processes = fleet.stop().await;
+    put_logs_aside(&record.processes);
     clear(ground, progress).await;
     step.done();
     Ok(Outcome { orders, record, audit, strikes: fought.strikes, troubles: fought.troubles })
 }
 
 /// What stays goes with the private servers, or with the next campaign.
+/// The next campaign of this command has processes of the same names, which would write on in the same files, and its auditor would read what these wrote.
+fn put_logs_aside(processes: &[super::record::ProcessRecord]) {
+    for process in processes {
+        // nothing is lost but a file for people, and no later verdict is taken from it
+        let _ = std::fs::rename(&process.log, process.log.with_extension("judged.log"));
+    }
+}
+
 async fn clear(ground: Ground, progress: &Progress) {
     if let Err(error) = ground.clear().await {
         progress.note(format!("not everything could be removed: {error:#}"));

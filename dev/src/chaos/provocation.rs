@@ -13,8 +13,8 @@ const SLOW_CREATE_MS: u64 = 1500;
 const LAG_MS: u64 = 150;
 /// Longer than a hasty visitor needs.
 const SHUFFLED_WITHIN_MS: u64 = 2500;
-/// One company rests so long, again and again.
-const THROTTLED_SECONDS: i64 = 12;
+/// One company rests so long, again and again: ten times in a minute's campaign, where whoever waits for the throttled one sends nothing between.
+const THROTTLED_SECONDS: i64 = 5;
 
 /// Of callers: with a rival for each, five of a hundred lives are contested.
 const CONTESTED: f64 = 0.042;
@@ -67,9 +67,9 @@ impl Provocation {
             Some(Protection::Overlap) => vec![of_creates(FaultKind::Slow { ms: SLOW_CREATE_MS }, 0.7)],
             // only one that looks like the wish gets past the other looks; three in a row end a wish, which may happen to few of the control
             Some(Protection::Tag) => vec![of_creates(FaultKind::ReplayOld { whose: Whose::SameSlot }, 0.12)],
-            // about every ten seconds, whoever's turn it is
+            // every few seconds, whoever's turn it is
             Some(Protection::Fairness) => {
-                vec![FaultRule::by_chance(FaultOp::Any, FaultKind::Throttle429 { reset_seconds: THROTTLED_SECONDS }, 0.03)]
+                vec![FaultRule::by_chance(FaultOp::Any, FaultKind::Throttle429 { reset_seconds: THROTTLED_SECONDS }, 0.05)]
             }
             Some(Protection::Search) => vec![of_creates(FaultKind::DropConnectionAfter, 0.4)],
             _ => Vec::new(),

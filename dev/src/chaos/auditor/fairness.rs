@@ -10,7 +10,7 @@ use super::evidence::Evidence;
 use super::findings::Findings;
 use crate::calcom_stand_in::FaultKind;
 
-/// Half of the rest: of one of twelve seconds six. A fair dispatch differs from the time before by chance, in both directions.
+/// Half of the rest: of one of five seconds two and a half. A fair dispatch differs from the time before by chance, in both directions.
 const SHARE_MAX: f64 = 0.5;
 /// A shorter rest is over before anybody can be held up by it.
 const REST_MIN: TimeDelta = TimeDelta::seconds(3);
