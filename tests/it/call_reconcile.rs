@@ -24,9 +24,9 @@ const CALLER: &str = "+4915112345678";
 const LIFECYCLE: [&str; 3] = ["call_started", "call_ended", "call_analyzed"];
 
 /// Rows of two runs with the same seed. Left out: generated keys and short numbers (given in the order in which rows were made), when a row was written, how
-/// a value came (`marks`) and which questions were asked (`look_*`): the way, not the end. `silences` and `api_calls` tell of the way, too.
+/// a value came (`marks`, `repaired`) and which questions were asked (`look_*`): the way, not the end. `silences` and `api_calls` tell of the way, too.
 const DUMP: &str = "SELECT to_jsonb(line) FROM (
-    SELECT jsonb_build_array('call', to_jsonb(c) - '{id,company_id,number,branch_id,phone_number_id,customer_id,created_at,updated_at,marks,look_due_at,look_count}'::text[],
+    SELECT jsonb_build_array('call', to_jsonb(c) - '{id,company_id,number,branch_id,phone_number_id,customer_id,created_at,updated_at,marks,repaired,look_due_at,look_count}'::text[],
         b.name, p.e164, k.phone) AS line
     FROM calls c JOIN branches b ON b.id = c.branch_id LEFT JOIN phone_numbers p ON p.id = c.phone_number_id LEFT JOIN customers k ON k.id = c.customer_id
     UNION ALL SELECT jsonb_build_array('customer', name, phone, email, anonymous, source) FROM customers
@@ -190,6 +190,9 @@ async fn after_one_sweep_the_rows_are_those_of_a_run_without_loss() {
     assert_eq!(lost["call_ended"], u64::from(calls));
     assert!(lost.len() == 3 && lost.values().all(|n| *n > 0), "every kind was lost: {lost:?}");
     assert_eq!(repaired, lost, "repaired = dropped");
+    let noted = "SELECT jsonb_build_array(event, count(*)) FROM calls, unnest(repaired) event GROUP BY event ORDER BY event";
+    assert_eq!(lossy.world.rows(noted).await, lost.iter().map(|(event, times)| json!([event, times])).collect::<Vec<_>>(), "and each call says so");
+    assert!(whole.world.rows(noted).await.is_empty());
     assert_eq!(whole.repaired().await, BTreeMap::new());
     println!("{calls} calls: dropped {lost:?}, repaired {repaired:?}, {} requests", lossy.retell.requests().len());
 

@@ -54,6 +54,47 @@ async fn calls_that_wait_in_the_queue_are_not_lost() {
     scene.close().await;
 }
 
+/// A queue that is never empty is no outage: what is handled now was received a moment ago, and everything before it was heard. How far we are behind is shown.
+#[tokio::test]
+async fn a_backlog_is_judged_by_the_age_of_what_is_handled_now() {
+    let mut world = World::with(WorldOptions { roles: Vec::new(), ..WorldOptions::default() }).await;
+    schedule::start(&mut world).await;
+    let now = tests::world::now();
+    let mut scene = Scene::around(world, StandInClock::following(move || now)).await;
+    call(&scene, "call_waits").await;
+    scene.lose(vec![WebhookFaultRule::always(WebhookFaultKind::Lose)]);
+    call(&scene, "call_lost").await;
+    scene.shift(10).await;
+    let behind = async |scene: &Scene| schedule::metric(&scene.world, r#"frontdesk_hearing_behind_seconds{provider="retell"}"#).await;
+    // as far ahead as this test may take on a slow machine
+    let handled = async |scene: &Scene, role: &str, seconds: i32| {
+        let attempt = "INSERT INTO attempts (role, lane, message_id, kind, attempt, outcome, queued_ms, took_ms, at)
+            VALUES ($1, 'bulk', 'm', 'retell.call_ended', 1, 'done', $2, 0, frontdesk_now() + interval '5 minutes')";
+        sqlx::query(attempt).bind(role).bind((seconds + 300) * 1_000).execute(&scene.world.db).await.unwrap();
+    };
+    // nobody handles calls, whatever else is handled
+    handled(&scene, "booking", 1).await;
+    assert_eq!(scene.run("calls_delta").await, "0 listed, 0 repaired, 0 nobody's");
+    assert!(behind(&scene).await >= 1_800.0, "{}", behind(&scene).await);
+    // what waited for twenty minutes is handled now
+    handled(&scene, "calls", 1_200).await;
+    assert_eq!(scene.run("calls_delta").await, "0 listed, 0 repaired, 0 nobody's");
+    assert!((1_200.0..1_800.0).contains(&behind(&scene).await), "{}", behind(&scene).await);
+    // and in the end what came a minute ago: the calls ended before
+    sqlx::query("UPDATE attempts SET at = at - interval '10 minutes'").execute(&scene.world.db).await.unwrap();
+    handled(&scene, "calls", 60).await;
+    assert_eq!(scene.run("calls_delta").await, "2 listed, 6 repaired, 0 nobody's");
+    assert!((60.0..1_200.0).contains(&behind(&scene).await), "{}", behind(&scene).await);
+
+    scene.world.start_workers(&["calls"], &BTreeMap::new()).await;
+    scene.world.settle_all().await;
+    let repaired = "SELECT jsonb_build_array(retell_call_id, cardinality(repaired)) FROM calls ORDER BY retell_call_id";
+    assert_eq!(scene.world.rows(repaired).await, [json!(["call_lost", 3]), json!(["call_waits", 0])], "an event that comes after all prevails");
+    scene.run("calls_delta").await;
+    assert!(behind(&scene).await < 1.0);
+    scene.close().await;
+}
+
 #[tokio::test]
 async fn bookings_that_wait_in_the_queue_are_not_lost() {
     let mut world = World::with(WorldOptions { roles: vec!["calcom-sync"], ..WorldOptions::default() }).await;

@@ -89,6 +89,7 @@ async fn one_call_that_cannot_be_fetched_or_stored_stops_no_other_and_is_told_on
         scene.run("calls_delta").await;
     }
     assert_eq!(scene.world.rows(LEFT_OUT).await.last(), Some(&left("sick", "retell_unavailable")));
+    assert!(known().await.contains(&told("sick", false)), "then what the list tells is taken in");
     scene.run("calls_delta").await;
     assert_eq!((asked(&scene, "call_sick"), asked(&scene, "call_refused"), asked(&scene, "call_nobody")), (5, 1, 1), "and then left alone");
     assert!((counted(&scene).await - 5.0).abs() < 0.1, "each is counted once");
@@ -102,6 +103,31 @@ async fn one_call_that_cannot_be_fetched_or_stored_stops_no_other_and_is_told_on
     scene.shift(150).await;
     scene.run("calls_nightly").await;
     assert!(known().await.contains(&told("sick", true)));
+    scene.close().await;
+}
+
+/// Lists are answered and end the outage brake; not one call is shown, not even one that nothing is wrong with. That is no call's fault, however long it lasts.
+#[tokio::test]
+async fn an_outage_of_get_call_alone_leaves_no_healthy_call_out() {
+    let scene = Scene::open(tests::world::now()).await;
+    lost(&scene, "call_heard", SALON, "x").await;
+    scene.world.settle_all().await;
+    scene.lose(vec![WebhookFaultRule::always(WebhookFaultKind::Lose)]);
+    for id in ["call_one", "call_two"] {
+        lost(&scene, id, SALON, "x").await;
+    }
+    let all = ["call_heard", "call_one", "call_two"];
+    all.iter().for_each(|id| scene.retell.break_call(id, Some(500)));
+    scene.shift(10).await;
+    for _ in 0..6 {
+        assert_eq!(scene.run("calls_delta").await, "failed: retell_unavailable");
+    }
+    assert_eq!(scene.world.count("SELECT count(*) FROM troubled_calls").await, 0);
+    assert_eq!(scene.world.count("SELECT count(*) FROM call_sweeps WHERE swept_until > now()").await, 0, "the cursor stays before them");
+    assert_eq!(asked(&scene, "call_heard"), 6, "one that was heard is asked for, as a control");
+    all.iter().for_each(|id| scene.retell.break_call(id, None));
+    assert_eq!(scene.run("calls_delta").await, "3 listed, 6 repaired, 0 nobody's");
+    assert_eq!(scene.world.rows(LEFT_OUT).await, [] as [Value; 0]);
     scene.close().await;
 }
 

@@ -147,6 +147,36 @@ async fn webhooks_that_fall_silent_are_told_of_once_and_their_return_as_well() {
     scene.close().await;
 }
 
+/// One company whose row cannot be written stays what it was, and no other one's silence is passed over because of it.
+#[tokio::test]
+async fn a_company_that_cannot_be_judged_hides_no_other_ones_silence() {
+    let scene = Scene::open(tests::world::now()).await;
+    let other = scene.world.add_company(&company::other(1)).await.company_id;
+    let pool = shared::store::connect(&scene.world.database_url, Some("frontdesk_worker"), 2, "silence").unwrap();
+    for company_id in [scene.world.company.company_id, other] {
+        let mut tx = CompanyTx::begin(&pool, Some(company_id), &[]).await.unwrap();
+        silences::missed(&mut tx, Provider::Retell, &[tests::world::now(); 2]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let refuse = format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'on purpose'; END $$;
+         CREATE TRIGGER refuse BEFORE UPDATE ON silences FOR EACH ROW WHEN (OLD.company_id = '{other}') EXECUTE FUNCTION refuse()"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(refuse)).execute(&scene.world.db).await.unwrap();
+    assert_eq!(scene.run("silence").await, "failed: store_error");
+    assert_eq!(gauge(&scene, "retell").await, 1.0);
+    let switch = async |how: &'static str| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("ALTER TABLE silences {how} TRIGGER refuse"))).execute(&scene.world.db).await.unwrap()
+    };
+    switch("DISABLE").await;
+    assert_eq!(scene.run("silence").await, "2 silent");
+    switch("ENABLE").await;
+    assert_eq!(scene.run("silence").await, "failed: store_error");
+    assert_eq!(gauge(&scene, "retell").await, 2.0, "it stays what it was");
+    pool.close().await;
+    scene.close().await;
+}
+
 /// The rule itself, for both providers: two losses in a row with nothing heard since. Functions go on though the webhook's URL is gone.
 #[tokio::test]
 async fn a_single_loss_is_no_silence_and_functions_do_not_hide_one() {

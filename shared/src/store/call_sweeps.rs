@@ -1,7 +1,6 @@
-//! What the reconciling of calls remembers: how far each Retell account was compared with Retell's list, which calls Retell is to be asked about, and which
-//! calls of it are nobody's.
+//! What the reconciling of calls remembers: how far each Retell account was compared with Retell's list, and which calls Retell is to be asked about.
 //!
-//! Not the calls themselves (`calls`). Called by the scheduler's jobs.
+//! Not the calls themselves (`calls`), nor those of them that cannot be taken in (`troubled_calls`). Called by the scheduler's jobs.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -26,6 +25,29 @@ pub struct SweptAccount {
     /// An interrupted nightly run came so far.
     pub reached: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
+    /// The last turn's time was up in the middle of a list: where.
+    page_from: Option<DateTime<Utc>>,
+    page_until: Option<DateTime<Utc>>,
+    page_key: Option<String>,
+    pages: i32,
+}
+
+/// Where a list is to be read on: its span, the page's key, and how many of its pages were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenList {
+    pub from: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    pub key: Option<String>,
+    pub pages: usize,
+}
+
+impl SweptAccount {
+    /// The list in whose middle the last turn ended.
+    #[must_use]
+    pub fn open_list(&self) -> Option<OpenList> {
+        let (from, until) = self.page_from.zip(self.page_until)?;
+        Some(OpenList { from, until, key: self.page_key.clone(), pages: usize::try_from(self.pages).unwrap_or_default() })
+    }
 }
 
 /// Which sweep of an account's calls.
@@ -46,6 +68,14 @@ impl CallSweep {
             Self::Nightly => "nightly",
         }
     }
+}
+
+/// The companies whose calls that key asks for, at most a thousand.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn companies(pool: &PgPool, credential_id: Uuid) -> Result<Vec<Uuid>, StoreError> {
+    sqlx::query_scalar("SELECT companies_of_credential($1)").bind(credential_id).fetch_all(pool).await.map_err(failed("list the companies of a key"))
 }
 
 /// A call about which Retell is to be asked.
@@ -70,7 +100,8 @@ pub struct KnownCall {
 /// When Postgres is away.
 pub async fn accounts(pool: &PgPool, sweep: CallSweep) -> Result<Vec<SweptAccount>, StoreError> {
     sqlx::query_as(
-        "SELECT k.id AS credential_id, e.id AS endpoint_id, s.swept_until, t.reached, k.created_at FROM credentials k
+        "SELECT k.id AS credential_id, e.id AS endpoint_id, s.swept_until, t.reached, k.created_at, t.page_from, t.page_until, t.page_key, coalesce(t.pages, 0) AS pages
+         FROM credentials k
          JOIN LATERAL (SELECT id FROM endpoints WHERE endpoints.provider_account_id = k.provider_account_id ORDER BY disabled_at DESC NULLS FIRST, created_at, id LIMIT 1) e
              ON true
          LEFT JOIN call_sweeps s ON s.credential_id = k.id
@@ -84,20 +115,38 @@ pub async fn accounts(pool: &PgPool, sweep: CallSweep) -> Result<Vec<SweptAccoun
     .map_err(failed("list the Retell accounts"))
 }
 
-/// Notes that it is the account's turn.
+/// Notes that it is the account's turn. Where its last one ended is forgotten: what cannot be read on begins anew the next time.
 ///
 /// # Errors
 /// When Postgres is away.
 pub async fn begin_turn(tx: &mut CompanyTx, credential_id: Uuid, sweep: CallSweep) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO call_sweep_turns (credential_id, kind, begun_at) VALUES ($1, $2, frontdesk_now())
-         ON CONFLICT (credential_id, kind) DO UPDATE SET begun_at = excluded.begun_at",
+         ON CONFLICT (credential_id, kind) DO UPDATE SET begun_at = excluded.begun_at, page_from = NULL, page_until = NULL, page_key = NULL, pages = 0",
     )
     .bind(credential_id)
     .bind(sweep.literal())
     .execute(tx.connection())
     .await
     .map_err(failed("begin an account's turn"))?;
+    Ok(())
+}
+
+/// Notes where the account's turn is in its list, so that the next one goes on there.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn turn_page(tx: &mut CompanyTx, credential_id: Uuid, sweep: CallSweep, list: Option<&OpenList>) -> Result<(), StoreError> {
+    sqlx::query("UPDATE call_sweep_turns SET page_from = $3, page_until = $4, page_key = $5, pages = $6 WHERE credential_id = $1 AND kind = $2")
+        .bind(credential_id)
+        .bind(sweep.literal())
+        .bind(list.map(|list| list.from))
+        .bind(list.map(|list| list.until))
+        .bind(list.and_then(|list| list.key.as_deref()))
+        .bind(list.map_or(0, |list| i32::try_from(list.pages).unwrap_or(i32::MAX)))
+        .execute(tx.connection())
+        .await
+        .map_err(failed("note where a list is to be read on"))?;
     Ok(())
 }
 
@@ -125,53 +174,6 @@ pub async fn swept_now(tx: &mut CompanyTx, credential_id: Uuid) -> Result<(), St
         .execute(tx.connection())
         .await
         .map_err(failed("note that calls were swept"))?;
-    Ok(())
-}
-
-/// Those of the calls that were parked, because they could not be taken in.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn parked(tx: &mut CompanyTx, credential_id: Uuid, retell_call_ids: &[String]) -> Result<BTreeSet<String>, StoreError> {
-    let ids: Vec<String> = sqlx::query_scalar("SELECT retell_call_id FROM troubled_calls WHERE credential_id = $1 AND retell_call_id = ANY($2) AND parked")
-        .bind(credential_id)
-        .bind(retell_call_ids)
-        .fetch_all(tx.connection())
-        .await
-        .map_err(failed("look for calls that were left out"))?;
-    Ok(ids.into_iter().collect())
-}
-
-/// Notes that a call could not be taken in; whether it is to be left to a human from now on: after `failures_max` such failures.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn trouble(tx: &mut CompanyTx, credential_id: Uuid, retell_call_id: &str, class: &str, failures_max: i32) -> Result<bool, StoreError> {
-    sqlx::query_scalar(
-        "INSERT INTO troubled_calls AS t (credential_id, retell_call_id, class, parked, seen_at) VALUES ($1, $2, $3, $4 <= 1, frontdesk_now())
-         ON CONFLICT (credential_id, retell_call_id) DO UPDATE SET class = excluded.class, failures = t.failures + 1, parked = t.parked OR t.failures + 1 >= $4,
-            seen_at = excluded.seen_at
-         RETURNING parked",
-    )
-    .bind(credential_id)
-    .bind(retell_call_id)
-    .bind(class)
-    .bind(failures_max)
-    .fetch_one(tx.connection())
-    .await
-    .map_err(failed("note a call that cannot be taken in"))
-}
-
-/// Forgets the troubles of calls that no run has seen for so long.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn forget_troubles(tx: &mut CompanyTx, after: Duration) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM troubled_calls WHERE seen_at < frontdesk_now() - make_interval(secs => $1)")
-        .bind(after.as_seconds_f64())
-        .execute(tx.connection())
-        .await
-        .map_err(failed("forget old troubles"))?;
     Ok(())
 }
 
@@ -259,36 +261,4 @@ pub async fn put_off(tx: &mut CompanyTx, retell_call_id: &str, counts: bool) -> 
     .await
     .map_err(failed("put a look at a call off"))?;
     Ok(failures.unwrap_or_default())
-}
-
-/// Notes a call that is nobody's; `true` the first time.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn note_unowned(tx: &mut CompanyTx, credential_id: Uuid, retell_call_id: &str) -> Result<bool, StoreError> {
-    let done = sqlx::query("INSERT INTO unowned_calls (credential_id, retell_call_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(credential_id)
-        .bind(retell_call_id)
-        .execute(tx.connection())
-        .await
-        .map_err(failed("note a call that is nobody's"))?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// The kinds of events of that call that were parked since `since`: they were received, and a human has them. Reads bodies: once per call that is nobody's, or that a
-/// sweep had to complete.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn parked_kinds(tx: &mut CompanyTx, endpoint_id: Uuid, retell_call_id: &str, since: DateTime<Utc>) -> Result<BTreeSet<String>, StoreError> {
-    let kinds: Vec<String> = sqlx::query_scalar(
-        "SELECT DISTINCT kind FROM dead_letters WHERE endpoint_id = $1 AND created_at >= $3 AND kind LIKE 'retell.call\\_%' AND position($2 IN body) > 0",
-    )
-    .bind(endpoint_id)
-    .bind(retell_call_id.as_bytes())
-    .bind(since)
-    .fetch_all(tx.connection())
-    .await
-    .map_err(failed("look for a parked call"))?;
-    Ok(kinds.into_iter().collect())
 }

@@ -10,7 +10,7 @@ use shared::retell::{CallQuery, RetellClient, RetellError};
 use shared::secret::SecretString;
 use shared::store::budgets::{self, Taken};
 use shared::store::records::ApiCall;
-use shared::store::{credentials, jobs, records};
+use shared::store::{StoreError, credentials, jobs, records};
 use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -18,6 +18,9 @@ use uuid::Uuid;
 use super::trouble;
 use crate::runtime::{Context, Failure};
 
+/// The longest that one call or page takes: the wait for a token, and the request (`RETELL_TIMEOUT_MS` as shipped).
+#[cfg(test)]
+pub(super) const STEP_LONGEST: Duration = Duration::from_secs(TOKEN_WAIT_MAX.as_secs() + 10);
 /// Longer than this is no queue but a block or an outage: the next run asks again.
 const TOKEN_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Retell said 429 and not for how long.
@@ -44,20 +47,17 @@ pub(super) struct Answer {
 }
 
 impl Account {
-    /// `None`: the key does not open, or is gone. Said in the log; the other accounts go on.
+    /// `None`: the key is gone.
     ///
     /// # Errors
-    /// When Postgres is away.
+    /// The key does not open; Postgres is away.
     pub async fn open(context: &Context, credential_id: Uuid, endpoint_id: Uuid) -> Result<Option<Self>, Failure> {
         let Some(keyring) = &context.keyring else { return Err(Failure::retry("no_master_keys")) };
         let credential = match credentials::open(&context.pool, keyring, credential_id).await {
             Ok(Some(credential)) => credential,
             Ok(None) => return Ok(None),
-            Err(error) if error.is_unavailable() => return Err(error.into()),
-            Err(error) => {
-                tracing::error!(credential.id = %credential_id, class = error.class(), "a Retell key cannot be opened: its calls are not reconciled");
-                return Ok(None);
-            }
+            Err(error @ StoreError::Secret(_)) => return Err(Failure::Retry { class: trouble::KEY_SEALED, cause: Some(Box::new(error)) }),
+            Err(error) => return Err(error.into()),
         };
         let config = Retell { base_url: credential.base_url, ..context.config.retell.clone() };
         let client = RetellClient::new(&config).map_err(|error| Failure::Retry { class: "retell_client", cause: Some(Box::new(error)) })?;

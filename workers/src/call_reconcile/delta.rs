@@ -2,18 +2,24 @@
 //!
 //! The delta reads the calls that ended since the last run, with an overlap for analyses that came late; it goes on from a saved instant, so that an hour
 //! without it costs nothing but time. The nightly one reads the last days by the calls' start: it finds what has no end (calls that never connected) and
-//! what the delta missed. An account that cannot be asked stops no other; accounts take turns, and each stops after a while with what it came to saved.
+//! what the delta missed. An account that cannot be asked stops no other; a few accounts have their turns at once, and each ends in time, with the page that it came to saved.
 
 use chrono::{DateTime, Duration, Utc};
+use futures_util::{StreamExt as _, stream};
 use shared::retell::{CallQuery, Span};
 use shared::store::accounts::Provider;
-use shared::store::call_sweeps::{self, CallSweep, SweptAccount};
-use shared::store::jobs;
+use shared::store::call_sweeps::{self, CallSweep, OpenList, SweptAccount};
+use shared::store::{jobs, troubled_calls};
 use shared::wire::retell::CallList;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::account::Account;
-use super::page::{Found, Pass, SETTLE};
+#[cfg(test)]
+use super::account::STEP_LONGEST;
+use super::page::{Found, Gone, Pass};
+use super::refused_key;
+use super::sorted::SETTLE;
 use crate::hearing;
 use crate::runtime::{Failure, failure_log};
 use crate::scheduler::Running;
@@ -22,9 +28,18 @@ use crate::scheduler::Running;
 const OVERLAP: Duration = Duration::minutes(30);
 /// One list is of one such span: its progress is saved after each.
 const SPAN: Duration = Duration::hours(1);
-/// After that no further span of an account is begun, the rest is its next turn's: the others wait.
-const DELTA_TURN_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+/// So many accounts at a time: each has its own budget, and mostly waits for Retell.
+const AT_ONCE: usize = 4;
+/// The delta's run ends about then, so that the next one is not late: what is left of an account is its next turn's, from the page at which it stopped.
+const DELTA_RUN_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+/// Later than that no account's turn begins: it would have no time. The next run begins with it.
+const DELTA_BEGINS_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 const NIGHTLY_TURN_MAX: std::time::Duration = std::time::Duration::from_secs(900);
+/// As above; with the last turn well below the job's hour.
+const NIGHTLY_BEGINS_MAX: std::time::Duration = std::time::Duration::from_secs(2_600);
+/// From the begin of a delta to its end, with the last call or page that was begun in time.
+#[cfg(test)]
+pub(crate) const DELTA_LONGEST: std::time::Duration = std::time::Duration::from_secs(DELTA_RUN_MAX.as_secs() + STEP_LONGEST.as_secs());
 /// A hundred calls each: a workspace with a thousand lines that end a call every three minutes has 20,000 in an hour.
 const PAGES_MAX: usize = 300;
 /// The first sweep of an account: what began before it was connected is the backfill's (reference/retell.md 7.1: two hours at most).
@@ -41,9 +56,11 @@ const TROUBLES_KEPT: Duration = Duration::days(7);
 /// # Errors
 /// Postgres is away; the leadership is lost; an account could not be asked (the others were).
 pub async fn delta(running: Running) -> Result<String, Failure> {
-    let found = each_account(&running, CallSweep::Delta).await?;
-    running.context.metrics.reconcile.unowned_calls.set(i64::try_from(found.unowned).unwrap_or(i64::MAX));
-    Ok(found.words())
+    let (found, failed) = each_account(&running, CallSweep::Delta).await?;
+    let (gauge, unowned) = (&running.context.metrics.reconcile.unowned_calls, i64::try_from(found.unowned).unwrap_or(i64::MAX));
+    // what an account that could not be asked showed before is not taken back
+    gauge.set(if failed.is_some() { unowned.max(gauge.get()) } else { unowned });
+    failed.map_or_else(|| Ok(found.words()), Err)
 }
 
 /// What began in the last three days.
@@ -52,69 +69,124 @@ pub async fn delta(running: Running) -> Result<String, Failure> {
 /// As [`delta`].
 pub async fn nightly(running: Running) -> Result<String, Failure> {
     let mut tx = running.begin(None).await?;
-    call_sweeps::forget_troubles(&mut tx, TROUBLES_KEPT).await?;
+    troubled_calls::forget_troubles(&mut tx, TROUBLES_KEPT).await?;
     tx.commit().await?;
-    each_account(&running, CallSweep::Nightly).await.map(|found| found.words())
+    let (found, failed) = each_account(&running, CallSweep::Nightly).await?;
+    failed.map_or_else(|| Ok(found.words()), Err)
 }
 
 /// What to read of an account.
 struct Plan {
     sweep: CallSweep,
     span: Span,
+    /// In whose middle the last turn ended.
+    open: Option<OpenList>,
     from: DateTime<Utc>,
     until: DateTime<Utc>,
-    turn_max: std::time::Duration,
 }
 
 impl Plan {
     /// `heard`: until when everything was heard; what ended later is left to its webhook.
     fn of(sweep: CallSweep, row: &SweptAccount, now: DateTime<Utc>, heard: DateTime<Utc>) -> Self {
+        let open = row.open_list();
+        let next = open.as_ref().map(|open| open.until);
         match sweep {
             CallSweep::Delta => {
                 let first = (row.created_at - BEFORE_FIRST).max(now - FIRST_MAX);
                 let from = row.swept_until.map_or(first, |until| until - OVERLAP);
-                Self { sweep, span: Span::Ended, from, until: heard - SETTLE, turn_max: DELTA_TURN_MAX }
+                Self { sweep, span: Span::Ended, open, from: next.unwrap_or(from), until: heard - SETTLE }
             }
             CallSweep::Nightly => {
                 let from = row.reached.map_or(now - NIGHTLY_SINCE, |reached| reached.max(now - NIGHTLY_SINCE));
-                Self { sweep, span: Span::Started, from, until: now - NIGHTLY_UNTIL, turn_max: NIGHTLY_TURN_MAX }
+                Self { sweep, span: Span::Started, open, from: next.unwrap_or(from), until: now - NIGHTLY_UNTIL }
             }
         }
     }
+
+    /// The lists to read, one after the other.
+    fn lists(&self) -> impl Iterator<Item = OpenList> + use<> {
+        let anew = spans(self.from, self.until).map(|(from, until)| OpenList { from, until, key: None, pages: 0 });
+        self.open.clone().into_iter().chain(anew)
+    }
 }
 
-async fn each_account(running: &Running, sweep: CallSweep) -> Result<Found, Failure> {
+/// One run: its sweep, when it began, and until when everything was heard.
+#[derive(Clone, Copy)]
+struct Run {
+    sweep: CallSweep,
+    began: Instant,
+    now: DateTime<Utc>,
+    heard: DateTime<Utc>,
+}
+
+impl Run {
+    /// When a turn that begins now ends; `None`: it is too late for one.
+    fn ends(&self, begins: Instant) -> Option<Instant> {
+        let (begins_max, ends) = match self.sweep {
+            CallSweep::Delta => (DELTA_BEGINS_MAX, self.began + DELTA_RUN_MAX),
+            CallSweep::Nightly => (NIGHTLY_BEGINS_MAX, begins + NIGHTLY_TURN_MAX),
+        };
+        (begins <= self.began + begins_max).then_some(ends)
+    }
+}
+
+/// A few accounts at a time; what was found, and the failure of one of them.
+async fn each_account(running: &Running, sweep: CallSweep) -> Result<(Found, Option<Failure>), Failure> {
     let heard = hearing::until(running, Provider::Retell).await?;
-    let now = jobs::now(&running.context.pool).await?;
-    let mut found = Found::default();
-    let mut failed = None;
-    for row in call_sweeps::accounts(&running.context.pool, sweep).await? {
-        let mut tx = running.begin(None).await?;
-        call_sweeps::begin_turn(&mut tx, row.credential_id, sweep).await?;
-        tx.commit().await?;
-        let Some(account) = Account::open(&running.context, row.credential_id, row.endpoint_id).await? else { continue };
-        let mut pass = Pass::new(running, &account, now, heard, sweep == CallSweep::Nightly);
-        let plan = Plan::of(sweep, &row, now, pass.heard_until);
-        if let Err(failure) = turn(&mut pass, &plan, &mut found).await {
-            if matches!(failure, Failure::StoreAway { .. }) {
-                return Err(failure);
+    let run = Run { sweep, began: Instant::now(), now: jobs::now(&running.context.pool).await?, heard };
+    let turns: Vec<_> = call_sweeps::accounts(&running.context.pool, sweep).await?.into_iter().map(|row| turn(running, run, row)).collect();
+    let mut turns = stream::iter(turns).buffer_unordered(AT_ONCE);
+    let (mut found, mut failed) = (Found::default(), None);
+    while let Some((credential_id, one, ended)) = turns.next().await {
+        found.add(one);
+        match ended {
+            Ok(()) => {}
+            // away for all of them
+            Err(failure @ Failure::StoreAway { .. }) => return Err(failure),
+            Err(failure) => {
+                tracing::warn!(credential.id = %credential_id, class = failure.class(), cause = failure_log::chain(&failure), "a Retell account could not be swept");
+                failed = Some(failure);
             }
-            tracing::warn!(credential.id = %row.credential_id, class = failure.class(), cause = failure_log::chain(&failure), "a Retell account could not be swept");
-            failed = Some(failure);
         }
     }
-    failed.map_or(Ok(found), Err)
+    Ok((found, failed))
 }
 
-/// One account's turn: span by span, each saved.
-async fn turn(pass: &mut Pass<'_>, plan: &Plan, found: &mut Found) -> Result<(), Failure> {
-    let begun = Instant::now();
-    for (from, until) in spans(plan.from, plan.until) {
-        if begun.elapsed() > plan.turn_max {
+/// One account's turn; what it found, however it ended.
+async fn turn(running: &Running, run: Run, row: SweptAccount) -> (Uuid, Found, Result<(), Failure>) {
+    let credential_id = row.credential_id;
+    let mut found = Found::default();
+    let mut ended = sweep(running, run, row, &mut found).await;
+    if let Err(failure) = &ended
+        && let Err(worse) = refused_key::tell(running, credential_id, failure).await
+    {
+        ended = Err(worse);
+    }
+    (credential_id, found, ended)
+}
+
+async fn sweep(running: &Running, run: Run, row: SweptAccount, found: &mut Found) -> Result<(), Failure> {
+    let Some(ends) = run.ends(Instant::now()) else { return Ok(()) };
+    let mut tx = running.begin(None).await?;
+    call_sweeps::begin_turn(&mut tx, row.credential_id, run.sweep).await?;
+    tx.commit().await?;
+    let Some(account) = Account::open(&running.context, row.credential_id, row.endpoint_id).await? else { return Ok(()) };
+    let mut pass = Pass::new(running, &account, run.now, run.heard, run.sweep == CallSweep::Nightly, ends);
+    let plan = Plan::of(run.sweep, &row, run.now, pass.heard_until);
+    let ended = read_all(&mut pass, &plan).await;
+    *found = pass.found;
+    ended
+}
+
+/// List by list, each saved.
+async fn read_all(pass: &mut Pass<'_>, plan: &Plan) -> Result<(), Failure> {
+    for list in plan.lists() {
+        let until = list.until;
+        if pass.is_over() || read(pass, plan, list).await? == Gone::TimeIsUp {
             return Ok(());
         }
-        list(pass, CallQuery { span: plan.span, from, until, pagination_key: None }, found).await?;
         let mut tx = pass.running.begin(None).await?;
+        call_sweeps::turn_page(&mut tx, pass.account.credential_id, plan.sweep, None).await?;
         match plan.sweep {
             CallSweep::Delta => call_sweeps::swept(&mut tx, pass.account.credential_id, until).await?,
             CallSweep::Nightly => call_sweeps::reach(&mut tx, pass.account.credential_id, Some(until)).await?,
@@ -130,19 +202,37 @@ async fn turn(pass: &mut Pass<'_>, plan: &Plan, found: &mut Found) -> Result<(),
     Ok(())
 }
 
-/// All pages of one span.
-async fn list(pass: &mut Pass<'_>, mut query: CallQuery, found: &mut Found) -> Result<(), Failure> {
-    for page in 1.. {
+/// The pages of one list, from that one on.
+async fn read(pass: &mut Pass<'_>, plan: &Plan, mut list: OpenList) -> Result<Gone, Failure> {
+    loop {
+        let query = CallQuery { span: plan.span, from: list.from, until: list.until, pagination_key: list.key.clone() };
         let body = pass.account.page(&query).await?;
-        let list = CallList::parse(&body).map_err(|error| Failure::Retry { class: "retell_unreadable", cause: Some(Box::new(error)) })?;
-        pass.compare(&list, found).await?;
-        match list.pagination_key {
-            Some(key) if list.has_more && page < PAGES_MAX => query.pagination_key = Some(key),
+        let page = CallList::parse(&body).map_err(|error| Failure::Retry { class: "retell_unreadable", cause: Some(Box::new(error)) })?;
+        if pass.compare(&page).await? == Gone::TimeIsUp {
+            keep(pass, plan.sweep, &list).await?;
+            return Ok(Gone::TimeIsUp);
+        }
+        match page.pagination_key {
+            Some(key) if page.has_more && list.pages + 1 < PAGES_MAX => list = OpenList { key: Some(key), pages: list.pages + 1, ..list },
             // the rest would be passed over in silence
-            _ if list.has_more => return Err(Failure::retry("retell_list_endless")),
-            _ => break,
+            _ if page.has_more => return Err(Failure::retry("retell_list_endless")),
+            _ => return Ok(Gone::Through),
+        }
+        keep(pass, plan.sweep, &list).await?;
+        if pass.is_over() {
+            return Ok(Gone::TimeIsUp);
         }
     }
+}
+
+/// Notes where the list is to be read on; the account comes on, though no list of it is through.
+async fn keep(pass: &Pass<'_>, sweep: CallSweep, list: &OpenList) -> Result<(), Failure> {
+    let mut tx = pass.running.begin(None).await?;
+    call_sweeps::turn_page(&mut tx, pass.account.credential_id, sweep, Some(list)).await?;
+    if sweep == CallSweep::Delta {
+        call_sweeps::swept(&mut tx, pass.account.credential_id, list.from).await?;
+    }
+    tx.commit().await?;
     Ok(())
 }
 
@@ -159,6 +249,16 @@ fn spans(from: DateTime<Utc>, until: DateTime<Utc>) -> impl Iterator<Item = (Dat
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_turn_begins_too_late_and_each_ends_with_its_run() {
+        let began = Instant::now();
+        let after = |seconds| began + std::time::Duration::from_secs(seconds);
+        let run = |sweep| Run { sweep, began, now: DateTime::UNIX_EPOCH, heard: DateTime::UNIX_EPOCH };
+        let (delta, nightly) = (run(CallSweep::Delta), run(CallSweep::Nightly));
+        assert_eq!([0, 30, 31].map(|seconds| delta.ends(after(seconds))), [Some(after(60)), Some(after(60)), None]);
+        assert_eq!([0, 2_600, 2_601].map(|seconds| nightly.ends(after(seconds))), [Some(after(900)), Some(after(3_500)), None]);
+    }
 
     #[test]
     fn spans_cover_the_time_without_a_gap() {

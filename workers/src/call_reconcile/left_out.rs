@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use shared::store::accounts::Provider;
-use shared::store::call_sweeps;
 use shared::store::reviews::{self, Finding};
+use shared::store::troubled_calls;
 use shared::store::tx::CompanyTx;
 use uuid::Uuid;
 
@@ -11,24 +11,22 @@ use super::trouble::{FAILURES_MAX, Whose, whose};
 use crate::runtime::Failure;
 use crate::scheduler::Running;
 
-/// Notes the failure; from when on a human must look, there is a review.
+/// Notes the failure; from when on a human must look, there is a review. Whether that is so.
 ///
 /// # Errors
 /// The failure itself, if it is not this call's; what the store says; the leadership is lost.
-pub(super) async fn note(running: &Running, credential_id: Uuid, company_id: Uuid, retell_call_id: &str, failure: Failure) -> Result<(), Failure> {
+pub(super) async fn note(running: &Running, credential_id: Uuid, company_id: Uuid, retell_call_id: &str, failure: Failure) -> Result<bool, Failure> {
     let failures_max = match whose(&failure) {
         Whose::Everybody => return Err(failure),
         Whose::Perhaps => FAILURES_MAX,
         Whose::Call => 1,
     };
     let mut tx = running.begin(Some(company_id)).await?;
-    let mut news = false;
-    if call_sweeps::trouble(&mut tx, credential_id, retell_call_id, failure.class(), failures_max).await? {
-        news = review(&mut tx, credential_id, retell_call_id, failure.class()).await?;
-    }
+    let is_a_humans = troubled_calls::trouble(&mut tx, credential_id, retell_call_id, failure.class(), failures_max).await?;
+    let news = is_a_humans && review(&mut tx, credential_id, retell_call_id, failure.class()).await?;
     tx.commit().await?;
     told(running, company_id, failure.class(), news);
-    Ok(())
+    Ok(is_a_humans)
 }
 
 /// The review of a call that cannot be taken in; whether it is news. Its condition may come again after a human resolved it.

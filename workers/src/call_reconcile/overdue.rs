@@ -46,7 +46,15 @@ pub async fn overdue(running: Running) -> Result<String, Failure> {
         let place = match accounts.entry(call.credential_id) {
             Entry::Occupied(place) => place.into_mut(),
             Entry::Vacant(place) => {
-                let account = Account::open(&running.context, call.credential_id, call.endpoint_id).await?;
+                let account = match Account::open(&running.context, call.credential_id, call.endpoint_id).await {
+                    Err(failure @ Failure::StoreAway { .. }) => return Err(failure),
+                    // told by the delta
+                    Err(failure) => {
+                        failed = Some(failure);
+                        None
+                    }
+                    Ok(account) => account,
+                };
                 place.insert(Asked { account, unclear_in_a_row: 0 })
             }
         };

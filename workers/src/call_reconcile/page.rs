@@ -1,21 +1,25 @@
 //! Compares one page of Retell's list with our rows: whose calls they are, what was heard of each, and what is missing.
 //!
-//! An event that may still be under way is not missing: Retell tries for up to a minute, an analysis takes its time (reference/retell.md 2.3), and what waits in our
-//! own queues was received. One call that cannot be fetched or stored stops none of the others (`left_out`).
+//! What is missing is said by `sorted`. One call that cannot be fetched or stored stops none of the others (`left_out`, `unshown`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, Duration, Utc};
-use shared::domain::call::{CallUpdate, Lifecycle};
+use chrono::{DateTime, Utc};
+use shared::domain::call::CallUpdate;
 use shared::store::call_sweeps::{self, KnownCall};
 use shared::store::records::{self, ApiCall};
 use shared::store::resolve::NumberOwner;
+use shared::store::troubled_calls;
 use shared::wire::retell::{CallList, RetellCall};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::account::Account;
+use super::account::{Account, Answer};
 use super::repair::{self, Look, Repair};
-use super::trouble::{self, FAILURES_MAX, IN_A_ROW_MAX, Whose};
+use super::sorted::{Listed, Ours, Page, due};
+use super::trouble::{self, FAILURES_MAX, IN_A_ROW_MAX, REFUSED, UNAVAILABLE, Whose};
+use super::unowned::Unowned;
+use super::unshown::Unshown;
 use super::{left_out, unowned};
 use crate::call_facts;
 use crate::calls::{self, Evidence};
@@ -23,13 +27,8 @@ use crate::runtime::Failure;
 use crate::scheduler::Running;
 use crate::tenants;
 
-/// Up to four deliveries of ten seconds each, and our own queue.
-pub(crate) const SETTLE: Duration = Duration::minutes(2);
-/// An analysis comes seconds to tens of seconds after the end; its own deliveries come on top.
-const SETTLE_ANALYSIS: Duration = Duration::minutes(5);
-
-/// What all accounts' sweeps found so far.
-#[derive(Default)]
+/// What a sweep found so far.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Found {
     pub listed: usize,
     pub repaired: usize,
@@ -39,6 +38,12 @@ pub(super) struct Found {
 impl Found {
     pub fn words(&self) -> String {
         format!("{} listed, {} repaired, {} nobody's", self.listed, self.repaired, self.unowned)
+    }
+
+    pub const fn add(&mut self, other: Self) {
+        self.listed += other.listed;
+        self.repaired += other.repaired;
+        self.unowned += other.unowned;
     }
 }
 
@@ -51,84 +56,132 @@ pub(super) struct Pass<'a> {
     pub heard_until: DateTime<Utc>,
     /// Whether calls that were left out before are tried again.
     pub tries_left_out: bool,
+    /// When its turn is over: nothing is begun after that.
+    pub ends: Instant,
+    pub found: Found,
     /// Who owns which call, asked once; or the reason why nobody does.
     owners: HashMap<Evidence, Result<NumberOwner, &'static str>>,
     /// Different calls, one after the other, that failed perhaps by themselves.
-    unclear_in_a_row: u32,
+    pub unclear_in_a_row: u32,
+    /// Retell showed a call in this pass, or said of one that it will not: it answers such questions.
+    pub was_shown_one: bool,
+    /// A listed call that nothing is wrong with.
+    pub control: Option<String>,
 }
 
-/// A listed call of ours.
-struct Listed<'a> {
-    id: String,
-    call: RetellCall<'a>,
-    /// Events that must have been heard by now.
-    due: BTreeSet<Lifecycle>,
+/// How far a page was gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    Through,
+    /// The turn is over: the next one begins with this page, and passes over what was repaired.
+    TimeIsUp,
 }
 
 impl<'a> Pass<'a> {
-    pub fn new(running: &'a Running, account: &'a Account, now: DateTime<Utc>, heard_until: DateTime<Utc>, tries_left_out: bool) -> Self {
-        Self { running, account, now, heard_until: heard_until.min(now), tries_left_out, owners: HashMap::new(), unclear_in_a_row: 0 }
+    pub fn new(running: &'a Running, account: &'a Account, now: DateTime<Utc>, heard_until: DateTime<Utc>, tries_left_out: bool, ends: Instant) -> Self {
+        let heard_until = heard_until.min(now);
+        let (found, owners) = (Found::default(), HashMap::new());
+        Self { running, account, now, heard_until, tries_left_out, ends, found, owners, unclear_in_a_row: 0, was_shown_one: false, control: None }
+    }
+
+    pub fn is_over(&self) -> bool {
+        Instant::now() >= self.ends
     }
 
     /// Goes through the page.
     ///
     /// # Errors
     /// What is no single call's fault; what was repaired before stays.
-    pub async fn compare(&mut self, list: &CallList<'_>, found: &mut Found) -> Result<(), Failure> {
-        found.listed += list.len();
-        let mut by_company: HashMap<Uuid, (NumberOwner, Vec<Listed<'_>>)> = HashMap::new();
+    pub async fn compare(&mut self, list: &CallList<'_>) -> Result<Gone, Failure> {
+        self.found.listed += list.len();
+        let page = self.sort(list).await?;
+        self.found.unowned += page.nobodys.len();
+        let mut unshown = Vec::new();
+        for (id, reason, text) in &page.nobodys {
+            if self.is_over() {
+                return Ok(Gone::TimeIsUp);
+            }
+            self.park(Unowned { retell_call_id: id, reason, now: self.now }, text, &mut unshown).await?;
+        }
+        let tries_left_out = self.tries_left_out;
+        for ours in &page.ours {
+            for listed in ours.listed.iter().filter(|listed| ours.is_missing(listed, tries_left_out)) {
+                if self.is_over() {
+                    return Ok(Gone::TimeIsUp);
+                }
+                self.make_up(ours, listed, &mut unshown).await?;
+            }
+        }
+        self.judge(&mut unshown, false).await?;
+        Ok(Gone::Through)
+    }
+
+    /// Whose the calls are, and what is known of each.
+    async fn sort<'l>(&mut self, list: &CallList<'l>) -> Result<Page<'l>, Failure> {
+        let mut page = Page::default();
+        let mut by_company: HashMap<Uuid, Vec<Listed<'l>>> = HashMap::new();
         for (call, text) in list.as_told() {
             let due = due(&call, self.heard_until);
             let Some(id) = call.call_id.clone().filter(|_| !due.is_empty()) else { continue };
             match self.owner(&call).await? {
                 // two branches of a company share its transaction; the repair asks for the call's own branch
-                Ok(owner) => by_company.entry(owner.company_id).or_insert_with(|| (owner, Vec::new())).1.push(Listed { id, call, due }),
-                Err(reason) => {
-                    found.unowned += 1;
-                    self.park(&id, reason, text).await?;
-                }
+                Ok(owner) => by_company.entry(owner.company_id).or_default().push(Listed { id, call, due }),
+                Err(reason) => page.nobodys.push((id, reason, text)),
             }
         }
-        for (owner, listed) in by_company.into_values() {
-            let (known, parked) = self.known(owner.company_id, &listed).await?;
-            for listed in &listed {
-                let nothing = KnownCall::default();
-                let known = known.get(&listed.id).unwrap_or(&nothing);
-                if listed.due.is_subset(&known.heard) || (parked.contains(&listed.id) && !self.tries_left_out) {
-                    continue;
-                }
-                match self.repair(owner.company_id, listed, known).await {
-                    Ok(events) => {
-                        self.unclear_in_a_row = 0;
-                        found.repaired += events;
-                    }
-                    Err(failure) => self.leave_out(owner.company_id, &listed.id, failure).await?,
-                }
-            }
+        for (company_id, listed) in by_company {
+            let (known, parked) = self.known(company_id, &listed).await?;
+            let ours = Ours { company_id, listed, known, parked };
+            let control = ours.listed.iter().find(|listed| ours.is_complete(listed) && !ours.parked.contains_key(&listed.id));
+            self.control = control.map(|listed| listed.id.clone()).or_else(|| self.control.take());
+            page.ours.push(ours);
         }
-        Ok(())
+        Ok(page)
     }
 
-    async fn known(&self, company_id: Uuid, listed: &[Listed<'_>]) -> Result<(HashMap<String, KnownCall>, BTreeSet<String>), Failure> {
+    async fn known(&self, company_id: Uuid, listed: &[Listed<'_>]) -> Result<(HashMap<String, KnownCall>, BTreeMap<String, String>), Failure> {
         let ids: Vec<String> = listed.iter().map(|listed| listed.id.clone()).collect();
         let mut tx = self.running.begin(Some(company_id)).await?;
         let known = call_sweeps::known(&mut tx, &ids).await?;
-        let parked = call_sweeps::parked(&mut tx, self.account.credential_id, &ids).await?;
+        let parked = troubled_calls::parked(&mut tx, self.account.credential_id, &ids).await?;
         tx.commit().await?;
         Ok((known, parked))
     }
 
+    async fn make_up<'p>(&mut self, ours: &'p Ours<'p>, listed: &'p Listed<'p>, unshown: &mut Vec<Unshown<'p>>) -> Result<(), Failure> {
+        let company_id = ours.company_id;
+        match self.repair(ours, listed).await {
+            Ok(events) => {
+                self.unclear_in_a_row = 0;
+                self.found.repaired += events;
+                Ok(())
+            }
+            Err(failure) if failure.class() == UNAVAILABLE => self.hold(unshown, Unshown::Ours { company_id, listed, failure }).await,
+            Err(failure) => self.leave_out(company_id, &listed.id, failure).await,
+        }
+    }
+
+    /// Retell's own answer about a call.
+    pub async fn ask(&mut self, retell_call_id: &str) -> Result<Answer, Failure> {
+        let answer = self.account.call(retell_call_id).await;
+        self.was_shown_one |= answer.as_ref().map_or_else(|failure| failure.class() == REFUSED, |_| true);
+        answer
+    }
+
     /// Items of a list carry no transcript: unless we have it, the call itself is fetched. If that cannot be had or stored, what the list tells is taken in all the same.
-    async fn repair(&mut self, company_id: Uuid, listed: &Listed<'_>, known: &KnownCall) -> Result<usize, Failure> {
-        if known.has_transcript {
+    async fn repair(&mut self, ours: &Ours<'_>, listed: &Listed<'_>) -> Result<usize, Failure> {
+        if ours.has_transcript(listed) {
             return self.fold(listed, &listed.call, None).await;
         }
-        let trouble = match self.account.call(&listed.id).await {
+        let trouble = match self.ask(&listed.id).await {
             Ok(answer) => {
                 let fetched = answer.body.as_deref().and_then(|body| serde_json::from_slice::<RetellCall<'_>>(body).ok());
                 let call = fetched.as_ref().filter(|call| call.call_id.as_ref() == Some(&listed.id)).unwrap_or(&listed.call);
                 match self.fold(listed, call, Some(&answer.record)).await {
-                    Ok(events) => return Ok(events),
+                    Ok(events) => {
+                        self.forget_trouble(ours, listed).await?;
+                        return Ok(events);
+                    }
                     Err(failure) => {
                         // it was made, whatever its answer holds
                         records::insert_account_request(&self.running.context.pool, &answer.record).await?;
@@ -142,11 +195,22 @@ impl<'a> Pass<'a> {
             return Err(trouble);
         }
         let events = self.fold(listed, &listed.call, None).await?;
-        left_out::note(self.running, self.account.credential_id, company_id, &listed.id, trouble).await?;
+        left_out::note(self.running, self.account.credential_id, ours.company_id, &listed.id, trouble).await?;
         Ok(events)
     }
 
-    async fn fold(&mut self, listed: &Listed<'_>, call: &RetellCall<'_>, record: Option<&ApiCall>) -> Result<usize, Failure> {
+    /// A call that was left out before was had after all.
+    async fn forget_trouble(&self, ours: &Ours<'_>, listed: &Listed<'_>) -> Result<(), Failure> {
+        if !ours.parked.contains_key(&listed.id) {
+            return Ok(());
+        }
+        let mut tx = self.running.begin(None).await?;
+        troubled_calls::forget_trouble(&mut tx, self.account.credential_id, &listed.id).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub async fn fold(&mut self, listed: &Listed<'_>, call: &RetellCall<'_>, record: Option<&ApiCall>) -> Result<usize, Failure> {
         let (Ok(owner), Some(told)) = (self.owner(call).await?, call_facts::answered(call, self.now)) else { return Ok(0) };
         // only what was due is made up for: the rest may be under way
         let told = CallUpdate { heard: listed.due.clone(), ..told };
@@ -163,22 +227,24 @@ impl<'a> Pass<'a> {
     }
 
     /// A call that is nobody's. As Retell's own answer tells it, or if that cannot be had as the list does.
-    async fn park(&mut self, retell_call_id: &str, reason: &'static str, text: &str) -> Result<(), Failure> {
-        let call = unowned::Unowned { retell_call_id, reason, now: self.now };
-        let Err(failure) = unowned::park_once(self.running, self.account, &call, None).await else { return Ok(()) };
-        let failures_max = match trouble::whose(&failure) {
-            Whose::Everybody => return Err(failure),
-            Whose::Perhaps => FAILURES_MAX,
-            Whose::Call => 1,
+    async fn park<'p>(&mut self, call: Unowned<'p>, text: &'p str, unshown: &mut Vec<Unshown<'p>>) -> Result<(), Failure> {
+        let failure = match unowned::park_once(self.running, self.account, &call, None).await {
+            Ok(asked) => {
+                self.was_shown_one |= asked;
+                return Ok(());
+            }
+            Err(failure) if failure.class() == UNAVAILABLE => return self.hold(unshown, Unshown::Nobodys { call, text, failure }).await,
+            Err(failure) => failure,
         };
-        let mut tx = self.running.begin(None).await?;
-        let enough = call_sweeps::trouble(&mut tx, self.account.credential_id, retell_call_id, failure.class(), failures_max).await?;
-        tx.commit().await?;
-        if enough {
-            return unowned::park_once(self.running, self.account, &call, Some(text)).await;
+        match trouble::whose(&failure) {
+            Whose::Everybody => Err(failure),
+            Whose::Call => self.park_as_listed(&call, text, failure.class(), 1).await,
+            Whose::Perhaps => {
+                self.park_as_listed(&call, text, failure.class(), FAILURES_MAX).await?;
+                self.unclear_in_a_row += 1;
+                if self.unclear_in_a_row >= IN_A_ROW_MAX { Err(failure) } else { Ok(()) }
+            }
         }
-        self.unclear_in_a_row += 1;
-        if self.unclear_in_a_row >= IN_A_ROW_MAX { Err(failure) } else { Ok(()) }
     }
 
     async fn owner(&mut self, call: &RetellCall<'_>) -> Result<Result<NumberOwner, &'static str>, Failure> {
@@ -193,35 +259,5 @@ impl<'a> Pass<'a> {
         };
         self.owners.insert(evidence, owner.clone());
         Ok(owner)
-    }
-}
-
-/// The events that must have been heard, if everything until `heard_until` was.
-fn due(call: &RetellCall<'_>, heard_until: DateTime<Utc>) -> BTreeSet<Lifecycle> {
-    // a call without an end (never connected) is found by its start, long ago
-    let age = call.ended_at.or(call.started_at).map_or(Duration::MAX, |at| heard_until - at);
-    let mut due = call_facts::events_of(call);
-    due.retain(|event| age >= if *event == Lifecycle::Analyzed { SETTLE_ANALYSIS } else { SETTLE });
-    // a call that is under way has its own time: `overdue` asks about it
-    if due.contains(&Lifecycle::Ended) { due } else { BTreeSet::new() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_be_under_way_is_not_missing() {
-        let body = r#"{"call_id":"c","call_status":"ended","start_timestamp":1000,"end_timestamp":100000,"call_analysis":{}}"#;
-        let call: RetellCall<'_> = serde_json::from_str(body).unwrap();
-        let after = |seconds: i64| {
-            let now = DateTime::from_timestamp(100 + seconds, 0).unwrap();
-            due(&call, now).into_iter().map(Lifecycle::name).collect::<Vec<_>>()
-        };
-        assert!(after(119).is_empty());
-        assert_eq!(after(120), ["call_started", "call_ended"]);
-        assert_eq!(after(300), ["call_started", "call_ended", "call_analyzed"]);
-        let running: RetellCall<'_> = serde_json::from_str(r#"{"call_id":"c","call_status":"ongoing","start_timestamp":1000}"#).unwrap();
-        assert!(due(&running, DateTime::from_timestamp(100_000, 0).unwrap()).is_empty());
     }
 }

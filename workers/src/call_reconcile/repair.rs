@@ -6,7 +6,7 @@ use shared::store::accounts::Provider;
 use shared::store::records::{self, ApiCall};
 use shared::store::resolve::NumberOwner;
 use shared::store::tx::{CompanyTx, uid_lock};
-use shared::store::{call_sweeps, silences};
+use shared::store::{call_sweeps, silences, troubled_calls};
 use uuid::Uuid;
 
 use super::unowned::PARKED_WITHIN;
@@ -47,7 +47,7 @@ pub(super) async fn carry_out(running: &Running, repair: Repair<'_>) -> Result<V
     if !news.is_empty() {
         // a webhook that was parked was received: it is a human's, and no loss
         let since = told.asked_at.unwrap_or_else(|| running.context.clock.now()) - PARKED_WITHIN;
-        let parked = call_sweeps::parked_kinds(&mut tx, endpoint_id, &told.retell_call_id, since).await?;
+        let parked = troubled_calls::parked_kinds(&mut tx, endpoint_id, &told.retell_call_id, since).await?;
         news.retain(|event| !parked.contains(&format!("retell.{}", event.name())));
     }
     note_missed(&mut tx, &told, &news).await?;

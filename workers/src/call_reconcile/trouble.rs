@@ -9,6 +9,8 @@ pub(super) const UNAVAILABLE: &str = "retell_unavailable";
 /// 429.
 pub(super) const THROTTLED: &str = "retell_throttled";
 pub(super) const KEY_REJECTED: &str = "retell_key_rejected";
+/// None of our master keys opens it.
+pub(super) const KEY_SEALED: &str = "retell_key_sealed";
 /// No token in time: a block, an outage, or others were first.
 pub(super) const BUDGET: &str = "retell_budget";
 
@@ -32,14 +34,19 @@ pub(super) fn whose(failure: &Failure) -> Whose {
     match failure {
         Failure::Park { .. } => Whose::Call,
         Failure::StoreAway { .. } => Whose::Everybody,
-        Failure::Contention { .. } => Whose::Perhaps,
+        Failure::Contention { .. } | Failure::StoreSlow { .. } => Whose::Perhaps,
         Failure::Retry { class, .. } | Failure::Wait { class, .. } => match *class {
             REFUSED => Whose::Call,
-            THROTTLED | KEY_REJECTED | BUDGET | "leadership_lost" => Whose::Everybody,
+            THROTTLED | KEY_REJECTED | KEY_SEALED | BUDGET | "leadership_lost" => Whose::Everybody,
             // no answer, a constraint that refuses the row, a row that a newer version wrote
             _ => Whose::Perhaps,
         },
     }
+}
+
+/// Whether a call that was left out with that class may be had another day: its own fault lasts.
+pub(super) fn may_pass(class: &str) -> bool {
+    class == UNAVAILABLE
 }
 
 #[cfg(test)]
@@ -54,8 +61,10 @@ mod tests {
             (Failure::retry(UNAVAILABLE), Whose::Perhaps),
             (Failure::retry("store_constraint"), Whose::Perhaps),
             (Failure::Contention { cause: "40P01".into() }, Whose::Perhaps),
+            (Failure::StoreSlow { cause: "57014".into() }, Whose::Perhaps),
             (Failure::retry(THROTTLED), Whose::Everybody),
             (Failure::retry(KEY_REJECTED), Whose::Everybody),
+            (Failure::retry(KEY_SEALED), Whose::Everybody),
             (Failure::retry(BUDGET), Whose::Everybody),
             (Failure::retry("leadership_lost"), Whose::Everybody),
             (Failure::StoreAway { cause: "57P01".into() }, Whose::Everybody),

@@ -5,9 +5,8 @@ use chrono::{DateTime, Duration, Utc};
 use shared::broker::topology;
 use shared::domain::call::Lifecycle;
 use shared::envelope::{Kind, Lane, MessageId, Role, SCHEMA_VERSION};
-use shared::store::call_sweeps;
 use shared::store::dead_letters::{self, NewDeadLetter};
-use shared::store::records;
+use shared::store::{records, troubled_calls};
 use shared::wire::retell::RetellCall;
 
 use super::account::Account;
@@ -19,6 +18,7 @@ use crate::scheduler::Running;
 pub(super) const PARKED_WITHIN: Duration = Duration::days(4);
 
 /// Which call, and why it is nobody's.
+#[derive(Clone, Copy)]
 pub(super) struct Unowned<'a> {
     pub retell_call_id: &'a str,
     pub reason: &'static str,
@@ -26,16 +26,17 @@ pub(super) struct Unowned<'a> {
 }
 
 /// Parks the call, unless that was done before or its webhooks are parked already. `as_listed`: what the list tells of it, where Retell's own answer cannot be had.
+/// Whether Retell was asked, and answered.
 ///
 /// # Errors
 /// As asking Retell; what the store says.
-pub(super) async fn park_once(running: &Running, account: &Account, call: &Unowned<'_>, as_listed: Option<&str>) -> Result<(), Failure> {
+pub(super) async fn park_once(running: &Running, account: &Account, call: &Unowned<'_>, as_listed: Option<&str>) -> Result<bool, Failure> {
     let Unowned { retell_call_id, reason, now } = *call;
     let mut tx = running.begin(None).await?;
-    let is_new = call_sweeps::note_unowned(&mut tx, account.credential_id, retell_call_id).await?;
-    if !is_new || !call_sweeps::parked_kinds(&mut tx, account.endpoint_id, retell_call_id, now - PARKED_WITHIN).await?.is_empty() {
+    let is_new = troubled_calls::note_unowned(&mut tx, account.credential_id, retell_call_id).await?;
+    if !is_new || !troubled_calls::parked_kinds(&mut tx, account.endpoint_id, retell_call_id, now - PARKED_WITHIN).await?.is_empty() {
         tx.commit().await?;
-        return Ok(());
+        return Ok(false);
     }
     // not noted before it is parked: a crash or a refusal of Retell in between must not lose it
     drop(tx);
@@ -49,7 +50,7 @@ pub(super) async fn park_once(running: &Running, account: &Account, call: &Unown
     };
     let letter = body.and_then(|body| letter(account, retell_call_id, &body, reason, now));
     let mut tx = running.begin(None).await?;
-    if call_sweeps::note_unowned(&mut tx, account.credential_id, retell_call_id).await?
+    if troubled_calls::note_unowned(&mut tx, account.credential_id, retell_call_id).await?
         && let Some(letter) = letter
     {
         dead_letters::insert(&mut tx, &letter).await?;
@@ -57,7 +58,7 @@ pub(super) async fn park_once(running: &Running, account: &Account, call: &Unown
         tracing::warn!(endpoint.id = %account.endpoint_id, reason, "a call at Retell belongs to no company: it is parked");
     }
     tx.commit().await?;
-    Ok(())
+    Ok(as_listed.is_none())
 }
 
 /// The webhook that did not come.
