@@ -2,9 +2,10 @@
 //!
 //! The checks of set-up are pure functions over what was loaded (`check/setup.rs`); this file asks the servers.
 
+mod consistency;
 mod setup;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::json;
@@ -21,7 +22,16 @@ const PARTITION_DAYS_MIN: i32 = 3;
 /// Check schema, servers, topology, numbers, services, endpoints and keys; exit code 1 if anything fails.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: frontdesk check --json")]
-pub struct Check {}
+pub struct Check {
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+/// Something else to check than whether a call can be taken.
+#[derive(Debug, Subcommand)]
+enum What {
+    Consistency(consistency::Consistency),
+}
 
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -58,6 +68,9 @@ impl Finding {
 
 impl Check {
     pub async fn run(self, session: &mut Session) -> Result<Outcome, CliError> {
+        if let Some(What::Consistency(command)) = self.what {
+            return command.run(session).await;
+        }
         let mut findings = database(session).await?;
         findings.extend(broker(session).await);
         let good = findings.iter().all(|finding| finding.verdict == Verdict::Ok);

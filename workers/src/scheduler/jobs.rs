@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use shared::store::jobs::{CatchUp, NewJob};
 
-use super::{complete_appointments, partitions, run::Running, stuck_intents, sweeps};
+use super::{complete_appointments, consistency, partitions, run::Running, stuck_intents, sweeps};
+use crate::backfill;
 use crate::call_reconcile;
 use crate::runtime::Failure;
 
@@ -26,7 +27,7 @@ pub struct Job {
 }
 
 /// All of them.
-pub const JOBS: [Job; 9] = [
+pub const JOBS: [Job; 11] = [
     Job {
         name: "partitions",
         cron: "17 2 * * *",
@@ -58,12 +59,14 @@ pub const JOBS: [Job; 9] = [
         time_max: Duration::from_secs(120),
         work: |running| Box::pin(stuck_intents::mend(running)),
     },
-    // What Retell did not tell: a minute each, because nobody else finds out (`call_reconcile`). A silence: 120 s (`call_reconcile::SETTLE`) + 60 s + 60 s
+    // What Retell did not tell: a minute each, because nobody else finds out (`call_reconcile`). A silence: 120 s (`call_reconcile::SETTLE`) + 60 s, or 90 s while an
+    // account's turn takes all its time, + 60 s. Both as long as our own queues are not behind: what waits there is no loss (`hearing`, alert HearingBehind)
     Job {
         name: "calls_delta",
         cron: "* * * * *",
         catch_up: CatchUp::Skip,
-        time_max: Duration::from_secs(600),
+        // it ends by itself after a minute and a half
+        time_max: Duration::from_secs(180),
         work: |running| Box::pin(call_reconcile::delta(running)),
     },
     Job {
@@ -93,6 +96,22 @@ pub const JOBS: [Job; 9] = [
         catch_up: CatchUp::Skip,
         time_max: Duration::from_secs(120),
         work: |running| Box::pin(complete_appointments::complete(running)),
+    },
+    // history that was taken over since the last run; before the daily check looks at it
+    Job {
+        name: "backfill",
+        cron: "10 1 * * *",
+        catch_up: CatchUp::Once,
+        time_max: Duration::from_secs(600),
+        work: |running| Box::pin(backfill::scheduled::begin(running)),
+    },
+    // after the night's sweeps, which repair what it would find
+    Job {
+        name: "consistency",
+        cron: "23 4 * * *",
+        catch_up: CatchUp::Once,
+        time_max: Duration::from_secs(3600),
+        work: |running| Box::pin(consistency::check(running)),
     },
 ];
 
@@ -141,7 +160,9 @@ mod tests {
         // a page, its transactions, and both polls (the leader's and the sweeps', a second each)
         let work = TimeDelta::seconds(30);
         let calcom = crate::calcom_sync::sweep::SETTLE + period("calcom_updates") + work + period("silence");
-        let retell = crate::call_reconcile::SETTLE + period("calls_delta") + work + period("silence");
+        // an account with much to repair makes its run longer, and the next one later
+        let run = TimeDelta::from_std(crate::call_reconcile::DELTA_LONGEST).unwrap();
+        let retell = crate::call_reconcile::SETTLE + period("calls_delta").max(run) + work + period("silence");
         assert!(calcom.max(retell) <= TimeDelta::minutes(5), "Cal.com {calcom}, Retell {retell}");
     }
 }

@@ -9,6 +9,7 @@ use shared::store::leases::{self, SCHEDULER, Term};
 use tokio::task::{JoinError, JoinSet};
 use uuid::Uuid;
 
+use super::consistency;
 use super::jobs::{JOBS, Job};
 use super::metrics::{Ended, SchedulerMetrics};
 use super::run::{self, Running};
@@ -43,6 +44,7 @@ pub async fn run(context: Context) {
                 lead(&context, &metrics, term).await;
                 metrics.leads.set(0);
                 context.metrics.reconcile.retire();
+                context.metrics.consistency.retire();
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(class = error.class(), "the scheduler's lease could not be asked for"),
@@ -114,12 +116,12 @@ struct Leader<'a> {
 }
 
 impl Leader<'_> {
-    /// The rows of jobs that are new in this version.
+    /// The rows of jobs that are new in this version, and what the newest check found: the next one is a day away.
     async fn set_up(&self) -> Result<(), Failure> {
         let mut tx = self.running.begin(None).await?;
         jobs::ensure(&mut tx, &JOBS.map(|job| job.row())).await?;
         tx.commit().await?;
-        Ok(())
+        consistency::show_newest(&self.running).await
     }
 
     /// Starts the jobs whose time has come.

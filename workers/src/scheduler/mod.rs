@@ -5,6 +5,7 @@
 //! lease and starts what is due · `run` carries one job out · `metrics`.
 
 mod complete_appointments;
+mod consistency;
 mod jobs;
 mod leader;
 mod metrics;
