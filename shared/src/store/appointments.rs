@@ -3,6 +3,7 @@
 //! A wish is `book` (a row in state `requested`, with its intent and slot claim elsewhere); everything that Cal.com holds is written by `adopt` and
 //! `apply` from a folded chain. The thirteen audit columns come from `Provenance` and nowhere else.
 
+pub mod fill_nulls;
 mod row;
 
 use chrono::{DateTime, Utc};
