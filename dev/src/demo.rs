@@ -1,11 +1,12 @@
-//! What `cargo dev up` plays once servers are there: the demo company, every process, a phone call and a web visitor; then what became of it, from Postgres.
+//! What `cargo dev up` plays once servers are there: the demo company, every process, phone calls and a web visitor; then what became of it, from Postgres.
 //!
-//! Not a test of details (those are in `tests/`). Called by `up`. Files: `setup` makes data and processes · `plan` says when and who · `story` lets it
-//! happen through the stand-ins · `rows` reads it back · `table` shows it · `verdict` compares it with the stand-in's ledger · `environment` names the addresses.
+//! Not a test of details (those are in `tests/`). Called by `up`. Files: `setup` makes data and processes · `plan` says when and who · `scripts` what is
+//! said in the calls · `story` lets it happen through the stand-ins · `rows` reads it back · `table` shows it · `verdict` compares it with the stand-in's ledger · `environment` names the addresses.
 mod environment;
 mod plan;
-mod processes;
+pub(crate) mod processes;
 mod rows;
+mod scripts;
 pub(crate) mod setup;
 mod story;
 mod table;

@@ -14,7 +14,7 @@ pub use arguments::{Argument, Form, Need, Parameter};
 
 use crate::domain::policies::LimitClass;
 use crate::envelope::{Lane, Role};
-use crate::texts::Key;
+use crate::texts::{Key, times};
 
 pub use table::TABLE;
 
@@ -80,10 +80,12 @@ pub struct Row {
 }
 
 impl Row {
-    /// Everything that a caller of the function may hear: its own texts, the questions for its arguments, and what every function may say. Some come twice.
+    /// Everything that a caller of the function may hear: its own texts, the questions for its arguments and about its times, and what every function may say. Some come twice.
     pub fn sentences(&self) -> impl Iterator<Item = Key> + '_ {
         let questions = self.parameters.iter().map(|parameter| parameter.argument.question);
-        self.texts.iter().copied().chain(questions).chain(table::ANY)
+        let spoken = self.parameters.iter().any(|parameter| parameter.argument.form == Form::Spoken);
+        let about_times = if spoken { &times::ALL[..] } else { &[] };
+        self.texts.iter().chain(about_times).copied().chain(questions).chain(table::ANY)
     }
 }
 

@@ -6,11 +6,12 @@
 
 mod german;
 pub mod lint;
+pub mod times;
 
 pub use german::{Key, Sentence};
 
-/// What fills a slot is cut here: two spoken times or a list of four fit, and the longest sentence stays within the lint's 300 characters.
-const SLOT_CHARS_MAX: usize = 180;
+/// What fills a slot is cut here: four spoken times as choices fit whole, and the longest sentence stays within the lint's 300 characters.
+const SLOT_CHARS_MAX: usize = 210;
 
 /// One line without braces and control characters, cut at a word.
 fn clean(value: &str) -> String {
@@ -62,10 +63,10 @@ mod tests {
     #[test]
     fn a_slot_is_one_clean_line_of_bounded_length() {
         assert_eq!(clean("  Haare\nschneiden {{x}} "), "Haare schneiden x");
-        assert_eq!(clean(&"Wort, ".repeat(60)).chars().count(), 178, "thirty words with their blanks, and no comma at the end");
-        assert_eq!(clean(&format!("{} bbbb", "a".repeat(175))).len(), 180, "the last word just fits");
-        assert_eq!(clean(&format!("{} bbbb", "a".repeat(176))).len(), 176);
-        assert_eq!(clean(&"ä".repeat(999)).chars().count(), 180, "a word without end is cut");
+        assert_eq!(clean(&"Wort, ".repeat(60)).chars().count(), 208, "thirty-five words with their blanks, and no comma at the end");
+        assert_eq!(clean(&format!("{} bbbb", "a".repeat(205))).len(), 210, "the last word just fits");
+        assert_eq!(clean(&format!("{} bbbb", "a".repeat(206))).len(), 206);
+        assert_eq!(clean(&"ä".repeat(999)).chars().count(), 210, "a word without end is cut");
         assert_eq!(clean(""), "");
     }
 

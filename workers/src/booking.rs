@@ -2,14 +2,16 @@
 //! taken over, and the echo of our own confirms it.
 //!
 //! `book_appointment` books. `collect_appointment_data` books when the caller has agreed, and checks otherwise; `confirm_booking` books what its call holds and was asked about
-//! (incidents 78, 80). Whom it is for: [`names`].
+//! (incidents 78, 80). Whom it is for: [`names`]; the number that a phone-only account demands: [`contact`].
 
+mod contact;
 mod names;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use shared::domain::offers;
 use shared::domain::person_names::spoken_email;
+use shared::domain::phone::E164;
 use shared::domain::provenance::{Actor, Channel, Provenance};
 use shared::envelope::{Envelope, Kind, Role};
 use shared::functions::Function;
@@ -30,7 +32,7 @@ use crate::booking_facts;
 use crate::offering::{Look, Offering, Seen};
 use crate::phone_functions::{self, Begun, FunctionWork};
 use crate::runtime::{Context, Failure};
-use crate::wished_time::Which;
+use crate::wished_time::{Which, Wished};
 use names::Told;
 
 /// The role.
@@ -47,7 +49,7 @@ impl Change for Booking {
         match step(envelope, work) {
             Step::Book => self.offering.prepare_booking(envelope, work).await,
             Step::Check => self.offering.prepare(envelope, work).await,
-            Step::Confirm => Ok(Seen::nothing()),
+            Step::Confirm => self.offering.prepare_confirmation(envelope, work).await,
         }
     }
 
@@ -55,7 +57,7 @@ impl Change for Booking {
         match step(envelope, work) {
             Step::Book => self.book(tx, envelope, work, seen, begun).await,
             Step::Check => self.collect(tx, work, seen, begun).await.map(Some),
-            Step::Confirm => self.confirm(tx, envelope, work, begun).await,
+            Step::Confirm => self.confirm(tx, envelope, work, seen, begun).await,
         }
     }
 }
@@ -84,6 +86,8 @@ struct Wish {
     credential_id: Uuid,
     starts_at: DateTime<Utc>,
     told: Told,
+    /// For Cal.com alone, where the account demands one and the caller shows none.
+    phone_told: Option<E164>,
 }
 
 /// Nobody can book that service by phone: it has no event type or no credential. A matter for the operator, and somebody calls back.
@@ -119,7 +123,11 @@ impl Booking {
         let (Some(event_type_id), Some(credential_id)) = (service.calcom_event_type_id, service.credential_id) else {
             return not_bookable(tx, begun).await.map(Some);
         };
-        let wish = Wish { service, event_type_id, credential_id, starts_at, told };
+        let phone_told = match contact::phone(tx, work, begun, credential_id).await? {
+            Ok(phone_told) => phone_told,
+            Err(answer) => return Ok(Some(answer)),
+        };
+        let wish = Wish { service, event_type_id, credential_id, starts_at, told, phone_told };
         if phone_functions::too_late(tx, envelope, begun, self.offering.clock().now(), starts_at).await? {
             return Ok(None);
         }
@@ -139,6 +147,11 @@ impl Booking {
             Ok(told) => told,
             Err(answer) => return Ok(answer),
         };
+        if let Some(credential_id) = look.asked.service.credential_id
+            && let Err(answer) = contact::phone(tx, work, begun, credential_id).await?
+        {
+            return Ok(answer);
+        }
         let before = slot_claims::asked_of(tx, begun.call.id).await?;
         let mut answer = self.offering.check(tx, begun, look).await?;
         let available = answer["available"].as_bool().unwrap_or(false);
@@ -154,7 +167,7 @@ impl Booking {
     }
 
     /// The second half of a two-step booking: what the call holds and its caller was asked about.
-    async fn confirm(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork, begun: &Begun) -> Result<Option<Value>, Failure> {
+    async fn confirm(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork, seen: &Seen, begun: &Begun) -> Result<Option<Value>, Failure> {
         let Some(asked) = slot_claims::asked_of(tx, begun.call.id).await? else {
             // a model that "starts" a booking has booked already: the same answer, while it is true
             let booked = function_calls::booked_in(tx, begun.call.id).await?;
@@ -168,7 +181,11 @@ impl Booking {
         if asked.starts_at <= now {
             return Ok(Some(answers::in_the_past()));
         }
-        let told = match names::told(tx, asked.name_told.as_deref(), begun).await? {
+        let named = match work.arguments.customer_name() {
+            Ok(named) => named.map(|named| named.expose().clone()).or(asked.name_told),
+            Err(error) => return Ok(Some(answers::argument(&error))),
+        };
+        let told = match names::told(tx, named.as_deref(), begun).await? {
             Ok(told) => told,
             Err(answer) => return Ok(Some(answer)),
         };
@@ -178,11 +195,23 @@ impl Booking {
         else {
             return not_bookable(tx, begun).await.map(Some);
         };
-        let wish = Wish { service, event_type_id, credential_id, starts_at: asked.starts_at, told };
+        let phone_told = match contact::phone(tx, work, begun, credential_id).await? {
+            Ok(phone_told) => phone_told,
+            Err(answer) => return Ok(Some(answer)),
+        };
+        let wish = Wish { service, event_type_id, credential_id, starts_at: asked.starts_at, told, phone_told };
         if phone_functions::too_late(tx, envelope, begun, now, asked.starts_at).await? {
             return Ok(None);
         }
-        Ok(if self.record(tx, envelope, work, begun, wish).await? { None } else { Some(answers::slot_taken()) })
+        if self.record(tx, envelope, work, begun, wish).await? {
+            return Ok(None);
+        }
+        // a further yes must not mean the time that is gone
+        slot_claims::release_holds(tx, begun.call.id).await?;
+        match seen.look() {
+            Ok(look) if look.asked.wished == Wished::Moment(asked.starts_at) => self.offering.lost(tx, begun, look, asked.starts_at).await.map(Some),
+            _ => Ok(Some(answers::slot_taken())),
+        }
     }
 
     /// Promises the time, and records appointment and intent. `false`: somebody else has the time, and nothing is recorded.
@@ -231,7 +260,7 @@ impl Booking {
             user_id: None,
             reason: None,
             function_call_id: Some(begun.function_call_id),
-            request: &json!({ "attendee_email": email }),
+            request: &json!({ "attendee_email": email, "attendee_phone": wish.phone_told.as_ref().map(E164::as_str) }),
             traceparent: envelope.traceparent.as_deref(),
         };
         let intent_id = intents::record(tx, &intent).await?;

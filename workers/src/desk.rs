@@ -25,6 +25,7 @@ use crate::answers;
 use crate::offering::{Offering, Seen};
 use crate::phone_functions::{self, Begun, FunctionWork};
 use crate::runtime::handler::reason;
+use crate::runtime::metrics::Metrics;
 use crate::runtime::{Context, Failure, Handler, Prepared};
 use crate::tenants::{self, CallEvidence};
 use asked::Asked;
@@ -41,6 +42,7 @@ pub struct Desk {
     pool: PgPool,
     clock: Clock,
     offering: Offering,
+    metrics: Metrics,
 }
 
 /// What is asked.
@@ -79,7 +81,7 @@ impl Handler for Desk {
                 Ok(())
             }
             Work::Function(work, seen) => {
-                let Some(begun) = phone_functions::begin(tx, envelope, work).await? else { return Ok(()) };
+                let Some(begun) = phone_functions::begin(tx, envelope, work, &self.metrics).await? else { return Ok(()) };
                 let answer = match (envelope.kind, seen) {
                     // checked in one place (incident 40); a refused argument is a question (incident 41)
                     (Kind::RetellFunction(function), _) if let Err(error) = work.arguments.check(function, begun.customer_id.is_some()) => {
@@ -98,7 +100,7 @@ impl Handler for Desk {
     async fn duplicate(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Work) -> Result<(), Failure> {
         match work {
             Work::Inbound(_) => self.handle(tx, envelope, work).await,
-            Work::Function(work, _) => phone_functions::begin(tx, envelope, work).await.map(|_| ()),
+            Work::Function(work, _) => phone_functions::begin(tx, envelope, work, &self.metrics).await.map(|_| ()),
         }
     }
 
@@ -112,7 +114,7 @@ impl Handler for Desk {
 impl Desk {
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self { pool: context.pool.clone(), clock: context.clock.clone(), offering: Offering::new(context) }
+        Self { pool: context.pool.clone(), clock: context.clock.clone(), metrics: context.metrics.clone(), offering: Offering::new(context) }
     }
 
     async fn answer(&self, tx: &mut CompanyTx, function: Function, work: &FunctionWork, begun: &Begun) -> Result<Value, Failure> {

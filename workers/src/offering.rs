@@ -114,6 +114,17 @@ impl Offering {
         Ok(Seen(Ok(Box::new(Look { asked, free }))))
     }
 
+    /// For a plain yes: what its call was asked about, and only if somebody else's claims stand in its way by now what else there is (incident 30). Nothing was asked: nothing is seen.
+    ///
+    /// # Errors
+    /// When Postgres is away.
+    pub async fn prepare_confirmation(&self, envelope: &Envelope, work: &FunctionWork) -> Result<Seen, Failure> {
+        let Some((asked, at)) = self.asked_in_call(work).await? else { return Ok(Seen::nothing()) };
+        let listens = envelope.reply_to.is_some() && !envelope.caller_gone;
+        let free = if listens && self.is_claimed(work, &asked, at).await? { Some(self.free(envelope, work, &asked).await?) } else { None };
+        Ok(Seen(Ok(Box::new(Look { asked, free }))))
+    }
+
     /// Answers the functions that offer.
     ///
     /// # Errors
@@ -254,6 +265,22 @@ impl Offering {
             Ok::<_, Failure>(asked)
         };
         reading.await
+    }
+
+    /// The wish that a yes of this call means.
+    async fn asked_in_call(&self, work: &FunctionWork) -> Result<Option<(Asked, DateTime<Utc>)>, Failure> {
+        let mut tx = CompanyTx::begin(&self.context.pool, Some(work.owner.company_id), &[]).await?;
+        let found = match calls::id_of(&mut tx, &work.call.retell_call_id).await? {
+            Some(call_id) => slot_claims::asked_of(&mut tx, call_id).await?,
+            None => None,
+        };
+        let service = match &found {
+            Some(found) => services::by_id(&mut tx, found.service_id).await?,
+            None => None,
+        };
+        tx.commit().await?;
+        let now = self.context.clock.now();
+        Ok(found.zip(service).and_then(|(found, service)| Some((Asked::again(service, found.starts_at, now, wish::zone(work))?, found.starts_at))))
     }
 
     async fn is_claimed(&self, work: &FunctionWork, asked: &Asked, at: DateTime<Utc>) -> Result<bool, Failure> {

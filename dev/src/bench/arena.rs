@@ -1,5 +1,5 @@
-//! What both benches stand on: servers with a database and vhost of their own, the demo company, release programs, and the peers as processes.
-//! Called by `bench`, `ingress` and `booking`.
+//! What all benches stand on: servers with a database and vhost of their own, the demo company, release programs, and the peers as processes.
+//! Called by `bench`, `ingress`, `booking` and `live`.
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -60,7 +60,13 @@ impl Arena {
 
     /// Runs a peer to its end; what it found out stands on its standard output.
     pub async fn ask<Answer: DeserializeOwned>(&self, args: &[&str]) -> anyhow::Result<Answer> {
-        let spec = self.peer("peer", args);
+        self.ask_with(args, &[]).await
+    }
+
+    /// The same with further variables.
+    pub async fn ask_with<Answer: DeserializeOwned>(&self, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Answer> {
+        let mut spec = self.peer("peer", args);
+        spec.env.extend(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let mut command = Command::new(&spec.program);
         command.args(&spec.args).env_clear().envs(&spec.env).stdin(Stdio::null());
         let said = output(command).await?;

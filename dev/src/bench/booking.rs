@@ -1,9 +1,10 @@
 //! The rounds of `cargo dev bench booking`: `workers booking` on a backlog, a bare consumer on the same backlog, and pgbench without a broker.
-//! All three leave the same rows; what they left is counted after every run. Called by `bench`.
+//! All three leave the same rows; what they left is counted after every run. Called by `bench`; the backlog and the database with a history also by `live`.
 //!
 //! Every run begins from a copy of one database: a company with as many bookings behind it as the backlog has, analysed. (From empty tables Postgres keeps
 //! plans that read whole tables, for everybody.) The clock is the inbox: from the first claim to the last, by the database's own time.
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
@@ -105,16 +106,39 @@ pub async fn run(arena: &Arena, rounds: u32, messages: u32, explain: bool) -> an
 /// Makes messages and history once: every run gets the same ones.
 async fn prepare(arena: &Arena, channel: Channel, messages: u32) -> anyhow::Result<Backlog> {
     let step = arena.progress.step(format!("a backlog of {messages} and a history of as many"));
-    let first = DateTime::from_timestamp(FIRST_START, 0).context("the first start is no time")?;
-    let now = Clock::system().now();
-    let mut all: Vec<Envelope> = (0..2 * messages).map(|number| envelope(arena, number, first, now)).collect();
+    let mut all = envelopes(arena, 0..2 * messages, Clock::system().now())?;
     let mut connection = connect(&arena.stage.database_url).await?;
     history(&mut connection, arena, &all, i32::try_from(messages)?).await?;
     connection.close().await?;
+    let seed = keep_as_seed(arena).await?;
+    let publisher = publisher(arena).await?;
+    step.done();
+    all.truncate(usize::try_from(messages)?);
+    Ok(Backlog { messages: all, seed, publisher, channel, queue: queue(Kind::CalcomBookingCreated), explain: false })
+}
+
+/// The webhooks of the bookings with these numbers.
+pub(super) fn envelopes(arena: &Arena, numbers: Range<u32>, received_at: DateTime<Utc>) -> anyhow::Result<Vec<Envelope>> {
+    let first = DateTime::from_timestamp(FIRST_START, 0).context("the first start is no time")?;
+    Ok(numbers.map(|number| envelope(arena, number, first, received_at)).collect())
+}
+
+/// Where a kind lies.
+pub(super) fn queue(kind: Kind) -> String {
+    topology::queue(kind.role(), kind.lane()).to_string()
+}
+
+/// Copies the database as it is now; nobody may be connected. Runs begin from the copy.
+pub(super) async fn keep_as_seed(arena: &Arena) -> anyhow::Result<String> {
     let seed = format!("{}_seed", arena.stage.name);
     // made and recorded by the servers, so that it goes with them; then replaced by a copy
     arena.servers.create_database(&seed).await?;
     copy_database(arena, &arena.stage.name, &seed).await?;
+    Ok(seed)
+}
+
+/// For preloading.
+pub(super) async fn publisher(arena: &Arena) -> anyhow::Result<Publisher> {
     let publisher = Publisher::start(
         PublisherConfig {
             amqp_url: arena.stage.amqp_url.clone(),
@@ -125,14 +149,11 @@ async fn prepare(arena: &Arena, channel: Channel, messages: u32) -> anyhow::Resu
         Clock::system(),
     );
     tokio::time::timeout(STOP_BOUND, publisher.watch_ready().wait_for(|ready| *ready)).await.context("the broker does not confirm")??;
-    step.done();
-    let kind = Kind::CalcomBookingCreated;
-    all.truncate(usize::try_from(messages)?);
-    Ok(Backlog { messages: all, seed, publisher, channel, queue: topology::queue(kind.role(), kind.lane()).to_string(), explain: false })
+    Ok(publisher)
 }
 
 /// Stores all messages for pgbench, and books those from `messages` on.
-async fn history(connection: &mut PgConnection, arena: &Arena, all: &[Envelope], messages: i32) -> anyhow::Result<()> {
+pub(super) async fn history(connection: &mut PgConnection, arena: &Arena, all: &[Envelope], messages: i32) -> anyhow::Result<()> {
     sqlx::raw_sql(PEER_SQL).execute(&mut *connection).await.context("the peers' function was not made")?;
     for (chunk, rows) in all.chunks(ROWS_AT_ONCE).enumerate() {
         sqlx::query("INSERT INTO bench.raw SELECT $1 + place, id, body FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS row (id, body, place)")
@@ -149,8 +170,9 @@ async fn history(connection: &mut PgConnection, arena: &Arena, all: &[Envelope],
         .await
         .context("pgbench's messages were not taken apart")?;
     // numbers begin with 1; the advisory locks of a transaction bound a step
-    for begin in (messages + 1..=2 * messages).step_by(ROWS_AT_ONCE) {
-        let end = (begin + i32::try_from(ROWS_AT_ONCE)?).min(2 * messages + 1);
+    let last = i32::try_from(all.len())?;
+    for begin in (messages + 1..=last).step_by(ROWS_AT_ONCE) {
+        let end = (begin + i32::try_from(ROWS_AT_ONCE)?).min(last + 1);
         sqlx::query("SELECT bench.book_history($1, $2)").bind(begin).bind(end).execute(&mut *connection).await.context("the history was not booked")?;
         sqlx::raw_sql("ANALYZE").execute(&mut *connection).await?;
     }
@@ -159,13 +181,13 @@ async fn history(connection: &mut PgConnection, arena: &Arena, all: &[Envelope],
     Ok(())
 }
 
-async fn connect(url: &str) -> anyhow::Result<PgConnection> {
+pub(super) async fn connect(url: &str) -> anyhow::Result<PgConnection> {
     // the error may name the address, and with it the password
     PgConnection::connect(url).await.ok().context("the bench's database does not answer")
 }
 
 /// Replaces `to` by a copy of `from`; nobody may be connected to either.
-async fn copy_database(arena: &Arena, from: &str, to: &str) -> anyhow::Result<()> {
+pub(super) async fn copy_database(arena: &Arena, from: &str, to: &str) -> anyhow::Result<()> {
     let mut admin = connect(arena.servers.database_admin_url()).await?;
     for statement in [format!("DROP DATABASE \"{to}\" WITH (FORCE)"), format!("CREATE DATABASE \"{to}\" TEMPLATE \"{from}\"")] {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut admin).await.with_context(|| format!("{from} was not copied"))?;
@@ -203,7 +225,7 @@ async fn one(arena: &Arena, backlog: &Backlog, contestant: Contestant, pgbench: 
     }
     let messages = backlog.messages.len();
     if !matches!(contestant, Contestant::Pgbench) {
-        preload(backlog).await?;
+        preload(&backlog.publisher, &backlog.messages).await?;
     }
     // nobody pays for the pages that the one before has made dirty
     sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await?;
@@ -242,9 +264,10 @@ fn workers(arena: &Arena) -> anyhow::Result<ChildSpec> {
     Ok(spec)
 }
 
-async fn preload(backlog: &Backlog) -> anyhow::Result<()> {
+/// Puts them into their queue.
+pub(super) async fn preload(publisher: &Publisher, messages: &[Envelope]) -> anyhow::Result<()> {
     let destination = Destination::Event(topology::queue(Kind::CalcomBookingCreated.role(), Kind::CalcomBookingCreated.lane()));
-    let publishes = backlog.messages.iter().map(|message| backlog.publisher.publish(&destination, message));
+    let publishes = messages.iter().map(|message| publisher.publish(&destination, message));
     stream::iter(publishes).buffer_unordered(PRELOAD_IN_FLIGHT).try_collect::<()>().await.context("the backlog was not published")
 }
 

@@ -1,8 +1,10 @@
-//! `bench_peers …`: what `cargo dev bench` holds the product against, each as a process of its own, and the load generator. Built for release, like the
+//! `bench_peers …`: what `cargo dev bench` holds the product against, each as a process of its own, and the load generators. Built for release, like the
 //! product. Results stand on stdout as one line of JSON; secrets and addresses come by environment.
 
 use clap::{Args, Parser, Subcommand};
+use dev::bench::callers::{self, Callers};
 use dev::bench::{bare_booking, bare_ingress, bare_publish, load};
+use dev::retell_stand_in::Target;
 use uuid::Uuid;
 
 #[derive(Parser)]
@@ -31,6 +33,20 @@ enum Which {
         amqp_url: String,
         #[command(flatten)]
         run: Run,
+    },
+    /// Callers who ask and book at a fixed rate
+    Call {
+        #[arg(long)]
+        target_url: String,
+        #[arg(long, env = "RETELL_API_KEY", hide_env_values = true)]
+        api_key: String,
+        /// Of those who are called, one a company
+        #[arg(long = "number", required = true)]
+        numbers: Vec<String>,
+        #[arg(long)]
+        calls: usize,
+        #[arg(long)]
+        rate: usize,
     },
     /// A bare server: verify, publish, confirm
     Ingress {
@@ -71,6 +87,11 @@ async fn main() -> anyhow::Result<()> {
     let outcome = match Cli::parse().which {
         Which::Load { target, path, secret, run: Run { at_once, seconds, series } } => {
             load::run(load::Load { target, path, secret, connections: at_once, seconds, series }).await?
+        }
+        Which::Call { target_url, api_key, numbers, calls, rate } => {
+            let heard = callers::run(Callers { target: Target { url: target_url, api_key }, numbers, calls, rate }).await?;
+            println!("{}", serde_json::to_string(&heard)?);
+            return Ok(());
         }
         Which::Publish { amqp_url, run: Run { at_once, seconds, series } } => bare_publish::run(&amqp_url, at_once, seconds, series).await?,
         Which::Ingress { port, secret, amqp_url } => return bare_ingress::run(port, &secret, &amqp_url).await,

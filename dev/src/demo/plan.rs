@@ -7,6 +7,8 @@ pub const ZONE: Tz = Tz::Europe__Berlin;
 /// Who rings.
 pub const CALLER: &str = "+4915112345678";
 pub const CALLER_NAME: &str = "Jürgen Groß";
+/// For whom the same caller books when ringing again.
+pub const SON_NAME: &str = "Max Groß";
 /// The branch "Mitte" of `deploy/demo/company.json`.
 pub const SALON: &str = "+493023125042";
 pub const PHONE_SERVICE: &str = "Herrenhaarschnitt";
@@ -14,7 +16,17 @@ pub const PHONE_SERVICE: &str = "Herrenhaarschnitt";
 pub const VISITOR_NAME: &str = "Erika Musterfrau";
 pub const VISITOR_EMAIL: &str = "erika.musterfrau@example.org";
 pub const VISITOR_EVENT_TYPE: i64 = 1321;
+/// One person alone does it: two callers cannot have it at one time.
+pub const VISITOR_SERVICE: &str = "Beratung";
 pub const VISITOR_REASON: &str = "Leider krank geworden";
+/// Who withholds the number.
+pub const ANONYMOUS_NAME: &str = "Klara Winter";
+/// Two who want the same time: who is first, who is second.
+pub const RIVALS: [(&str, &str); 2] = [("+4915112345601", "Theo Brandner"), ("+4915112345602", "Paula Weidner")];
+/// Who asks for a person and does not get through.
+pub const TRANSFERRED: &str = "+4915112345603";
+pub const COLLEAGUE: &str = "Frau Sommerfeld";
+pub const COLLEAGUE_NUMBER: &str = "+493023125098";
 
 /// The times of the story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +37,27 @@ pub struct Plan {
     pub moved_to: DateTime<Utc>,
     /// What the visitor books: Friday 11:00.
     pub visited: DateTime<Utc>,
+    /// What the caller books for the son: Wednesday 9:00.
+    pub for_son: DateTime<Utc>,
+    /// What somebody without a number books: Wednesday 11:00.
+    pub anonymous: DateTime<Utc>,
+    /// What two callers want: Wednesday 15:00.
+    pub contested: DateTime<Utc>,
 }
 
 impl Plan {
     /// The plan for a story that is played at `now`.
     pub fn after(now: DateTime<Utc>) -> Self {
         let today = now.with_timezone(&ZONE).date_naive();
-        let thursday = next(Weekday::Thu, today);
-        Self { booked_for: at(thursday, 10), moved_to: at(thursday, 14), visited: at(next(Weekday::Fri, today), 11) }
+        let [wednesday, thursday, friday] = [Weekday::Wed, Weekday::Thu, Weekday::Fri].map(|weekday| next(weekday, today));
+        Self {
+            booked_for: at(thursday, 10),
+            moved_to: at(thursday, 14),
+            visited: at(friday, 11),
+            for_son: at(wednesday, 9),
+            anonymous: at(wednesday, 11),
+            contested: at(wednesday, 15),
+        }
     }
 }
 
@@ -50,6 +75,10 @@ fn at(day: NaiveDate, hour: u32) -> DateTime<Utc> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use chrono::TimeDelta;
+
     use super::*;
 
     fn plan(now: &str) -> [String; 3] {
@@ -65,5 +94,21 @@ mod tests {
         let summer = ["2026-07-02T08:00:00+00:00", "2026-07-02T12:00:00+00:00", "2026-06-26T09:00:00+00:00"];
         assert_eq!(plan("2026-06-25T21:59:00Z"), summer, "on a Thursday evening: the visitor's Friday is tomorrow");
         assert_eq!(plan("2026-06-25T22:01:00Z")[2], "2026-07-03T09:00:00+00:00", "it is Friday in Berlin already");
+    }
+
+    /// Every hour of a year with both changes of the clocks: whenever the story is played, its times lie ahead by more than any notice, inside the hours in which the stand-in has slots,
+    /// and at the same times of day, so that what is said and counted is the same.
+    #[test]
+    fn the_story_is_the_same_at_every_hour_of_a_year() {
+        let first: DateTime<Utc> = "2026-01-01T00:30:00Z".parse().expect("a time");
+        for hour in 0..24 * 366 {
+            let now = first + TimeDelta::hours(hour);
+            let plan = Plan::after(now);
+            let times = [plan.booked_for, plan.moved_to, plan.visited, plan.for_son, plan.anonymous, plan.contested];
+            let said = times.map(|at| at.with_timezone(&ZONE).format("%a %H:%M").to_string());
+            assert_eq!(said, ["Thu 10:00", "Thu 14:00", "Fri 11:00", "Wed 09:00", "Wed 11:00", "Wed 15:00"], "{now}");
+            assert!(times.iter().all(|at| (TimeDelta::hours(8)..TimeDelta::days(8)).contains(&(*at - now))), "{now}");
+            assert_eq!(BTreeSet::from(times).len(), times.len(), "{now}");
+        }
     }
 }

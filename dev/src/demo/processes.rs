@@ -72,7 +72,7 @@ fn retell(servers: &Servers, stage: &Stage) -> ChildSpec {
 }
 
 /// People, event types, our API key and our webhook: what a company sets up in Cal.com by hand.
-async fn set_up_calcom(stage: &Stage) -> anyhow::Result<()> {
+pub async fn set_up_calcom(stage: &Stage) -> anyhow::Result<()> {
     let staff = &stage.company.staff;
     for person in staff {
         post(stage, "hosts", &host(person)).await?;
@@ -92,7 +92,7 @@ fn host(person: &NewStaff) -> Value {
     json!({"id": person.calcom_user_id, "name": person.name, "email": email, "username": username})
 }
 
-fn event_type(service: &NewService, staff: &[NewStaff]) -> Value {
+pub fn event_type(service: &NewService, staff: &[NewStaff]) -> Value {
     let hosts: Vec<i64> = staff.iter().filter(|person| service.staff.contains(&person.name)).filter_map(|person| person.calcom_user_id).collect();
     json!({
         "id": service.calcom_event_type_id,

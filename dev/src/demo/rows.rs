@@ -1,4 +1,5 @@
-//! What Postgres says about the story, read with SQL of its own: the verdict must not share the code that it judges. Called by `story` and `demo`.
+//! What Postgres says about the story, read with SQL of its own: the verdict must not share the code that it judges; and the one thing that people of the salon set by hand in it.
+//! Called by `story` and `demo`.
 use std::str::FromStr;
 
 use anyhow::Context;
@@ -15,6 +16,9 @@ pub struct Seen {
     pub appointments: Vec<Appointment>,
     pub modifications: Vec<Modification>,
     pub calls: Vec<Call>,
+    pub callbacks: Vec<Callback>,
+    /// The names of all customers, sorted.
+    pub customers: Vec<String>,
     pub settled: Settled,
 }
 
@@ -30,6 +34,8 @@ pub struct Appointment {
     pub event_type_id: Option<i64>,
     pub service: Option<String>,
     pub customer: Option<String>,
+    /// As it was told for this appointment.
+    pub name_given: Option<String>,
     pub call_number: Option<i64>,
     pub created_by: Option<String>,
     pub booking_source: Option<String>,
@@ -69,14 +75,29 @@ pub struct Call {
     pub started_at: Option<DateTime<Utc>>,
     pub duration_ms: Option<i64>,
     pub disconnection_reason: Option<String>,
-    pub sentiment: Option<String>,
     pub customer: Option<String>,
+    /// As it was told in the call.
+    pub name_given: Option<String>,
+    /// How that name agrees with the customer's.
+    pub name_agreement: Option<String>,
+}
+
+/// A promise to call back.
+#[derive(Debug, Clone, FromRow)]
+pub struct Callback {
+    pub call_number: Option<i64>,
+    pub reason: String,
+    pub priority: String,
+    pub state: String,
+    pub phone: Option<String>,
+    pub due_at: DateTime<Utc>,
 }
 
 /// Counts that say how far the story is, and whether anything is left over.
 #[derive(Debug, Clone, Default, PartialEq, Eq, FromRow)]
 pub struct Settled {
     pub calls_analyzed: i64,
+    pub appointments: i64,
     /// Appointments that stand or stood in Cal.com.
     pub booked: i64,
     pub moved: i64,
@@ -110,10 +131,18 @@ pub async fn connect(stage: &Stage) -> anyhow::Result<PgConnection> {
     PgConnection::connect_with(&options).await.context("the demo database cannot be reached")
 }
 
+/// The salon makes the customer of that number a gold one.
+pub async fn make_gold(stage: &Stage, phone: &str) -> anyhow::Result<()> {
+    let mut connection = connect(stage).await?;
+    sqlx::query("UPDATE customers SET vip_tier = 'gold' WHERE phone = $1").bind(phone).execute(&mut connection).await.context("the tier cannot be set")?;
+    Ok(())
+}
+
 /// How far it is.
 pub async fn settled(connection: &mut PgConnection) -> anyhow::Result<Settled> {
     sqlx::query_as(
         "SELECT (SELECT count(*) FROM calls WHERE status = 'analyzed') AS calls_analyzed,
+                (SELECT count(*) FROM appointments) AS appointments,
                 (SELECT count(*) FROM appointments WHERE calcom_uid IS NOT NULL) AS booked,
                 (SELECT count(*) FROM appointments WHERE rescheduled_count > 0) AS moved,
                 (SELECT count(*) FROM appointments WHERE status = 'cancelled') AS cancelled,
@@ -139,7 +168,7 @@ pub async fn read(stage: &Stage) -> anyhow::Result<Seen> {
     let mut connection = connect(stage).await?;
     let appointments = sqlx::query_as(
         "SELECT a.number, a.status, a.starts_at, a.ends_at, a.created_at, a.calcom_uid, s.calcom_event_type_id AS event_type_id, s.name AS service,
-                c.name AS customer, k.number AS call_number, a.created_by, a.booking_source, a.booked_by_user_id, a.rescheduled_at, a.rescheduled_by,
+                c.name AS customer, a.name_given, k.number AS call_number, a.created_by, a.booking_source, a.booked_by_user_id, a.rescheduled_at, a.rescheduled_by,
                 a.rescheduled_by_user_id, a.reschedule_source, a.previous_starts_at, a.cancelled_at, a.cancelled_by, a.cancelled_by_user_id,
                 a.cancellation_source, a.cancellation_reason
          FROM appointments a LEFT JOIN services s ON s.id = a.service_id LEFT JOIN customers c ON c.id = a.customer_id LEFT JOIN calls k ON k.id = a.call_id
@@ -157,11 +186,20 @@ pub async fn read(stage: &Stage) -> anyhow::Result<Seen> {
     .await
     .context("the modifications cannot be read")?;
     let calls = sqlx::query_as(
-        "SELECT k.number, k.retell_call_id, k.status, k.started_at, k.duration_ms, k.disconnection_reason, k.sentiment, c.name AS customer
+        "SELECT k.number, k.retell_call_id, k.status, k.started_at, k.duration_ms, k.disconnection_reason, c.name AS customer, k.name_given, k.name_agreement
          FROM calls k LEFT JOIN customers c ON c.id = k.customer_id ORDER BY k.number",
     )
     .fetch_all(&mut connection)
     .await
     .context("the calls cannot be read")?;
-    Ok(Seen { appointments, modifications, calls, settled: settled(&mut connection).await? })
+    let callbacks = sqlx::query_as(
+        "SELECT k.number AS call_number, r.reason, r.priority, r.state, r.phone, r.due_at
+         FROM callback_requests r LEFT JOIN calls k ON k.id = r.call_id ORDER BY k.number, r.created_at",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .context("the callbacks cannot be read")?;
+    let customers =
+        sqlx::query_scalar("SELECT coalesce(name, '') FROM customers ORDER BY 1").fetch_all(&mut connection).await.context("the customers cannot be read")?;
+    Ok(Seen { appointments, modifications, calls, callbacks, customers, settled: settled(&mut connection).await? })
 }

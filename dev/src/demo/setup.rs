@@ -3,6 +3,7 @@
 use anyhow::Context;
 use reqwest::Client;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use shared::broker::{self, Scale};
 use shared::secret::{Keyring, generate_master_key, random_token};
 use shared::store::companies::{self, CreatedCompany, NewCompany};
@@ -152,7 +153,10 @@ async fn secrets(pool: &PgPool, keyring: &Keyring, made: &CreatedCompany, given:
 
 fn company() -> anyhow::Result<NewCompany> {
     let text = include_str!("../../../deploy/demo/company.json");
-    serde_json::from_str(text).context("deploy/demo/company.json cannot be read")
+    let company: NewCompany = serde_json::from_str(text).context("deploy/demo/company.json cannot be read")?;
+    // the story is the same at night and on a Sunday: somebody always answers a transferred call
+    let always = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"].map(|day| (day.to_owned(), json!([["00:00", "24:00"]])));
+    Ok(NewCompany { transfer_hours: Some(always.into_iter().collect()), ..company })
 }
 
 #[cfg(test)]
@@ -169,5 +173,8 @@ mod tests {
         assert!(company.services.iter().any(|service| service.name == plan::PHONE_SERVICE && service.calcom_event_type_id.is_some()));
         assert!(service(plan::VISITOR_EVENT_TYPE).is_some());
         assert!(company.staff.iter().all(|person| person.calcom_user_id.is_some()), "each of them is a host of the stand-in");
+        let one_person = company.services.iter().find(|service| service.name == plan::VISITOR_SERVICE).map(|service| service.staff.len());
+        assert_eq!((one_person, service(plan::VISITOR_EVENT_TYPE).map(|service| service.name.as_str())), (Some(1), Some(plan::VISITOR_SERVICE)));
+        assert!(company.staff.iter().any(|person| person.transfer_number.as_deref() == Some(plan::COLLEAGUE_NUMBER)));
     }
 }

@@ -1,5 +1,7 @@
 //! Is what happened what should have happened? The rows of Postgres against literal expectations and against the Cal.com stand-in's ledger.
-//! Pure. Called by `demo`; each check is one line.
+//! Pure. Called by `demo`; each check is one line. `scenes` has what is particular about each call.
+mod scenes;
+
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -44,11 +46,15 @@ impl fmt::Display for Check {
 pub fn judge(plan: &Plan, seen: &Seen, told: &Told) -> Vec<Check> {
     let end = "came to its end";
     let mut checks =
-        vec![Check::new("the story", end, told.stuck.as_deref().unwrap_or(end)), Check::new("appointments", "2", seen.appointments.len().to_string())];
+        vec![Check::new("the story", end, told.stuck.as_deref().unwrap_or(end)), Check::new("appointments", "6", seen.appointments.len().to_string())];
     checks.extend(by_phone(plan, seen.appointments.first()));
     checks.extend(by_web(plan, seen.appointments.get(1)));
-    checks.extend(modifications(plan, seen));
-    checks.extend(call(seen, told));
+    checks.extend(scenes::returning(plan, seen, told));
+    checks.extend(scenes::anonymous(plan, seen, told));
+    checks.extend(scenes::race(plan, seen, told));
+    checks.extend(scenes::transfer(seen, told));
+    checks.extend(modifications(plan, seen, told));
+    checks.extend(calls(seen, told));
     checks.extend(ledger(seen, told));
     checks.extend(left_over(seen, told));
     checks
@@ -126,13 +132,18 @@ fn start(at: Option<DateTime<Utc>>) -> String {
 }
 
 /// Each change is one row, with its call where a call caused it, and only there.
-fn modifications(plan: &Plan, seen: &Seen) -> Vec<Check> {
+fn modifications(plan: &Plan, seen: &Seen, told: &Told) -> Vec<Check> {
     let (ten, two, friday) = (local(plan.booked_for), local(plan.moved_to), local(plan.visited));
+    let by_phone = |number: i64, at: String, call: i64| format!("#{number} booked, – → {at}, customer, retell_phone, call #{call}");
     let expected = [
-        format!("#1 booked, – → {ten}, customer, retell_phone, call #1"),
+        by_phone(1, ten.clone(), 1),
         format!("#1 rescheduled, {ten} → {two}, customer, retell_api, call #1"),
         format!("#2 booked, – → {friday}, customer, calcom_webhook, no call"),
         format!("#2 cancelled, {friday} → –, customer, calcom_webhook, no call"),
+        by_phone(3, local(plan.for_son), 2),
+        by_phone(4, local(plan.anonymous), 3),
+        by_phone(5, local(plan.contested), 4),
+        by_phone(6, scenes::offered(told), 5),
     ];
     let count = expected.len().max(seen.modifications.len());
     (0..count)
@@ -150,19 +161,21 @@ fn modification(row: &Modification) -> String {
     format!("#{} {}, {from} → {to}, {}, {}, {call}", row.appointment_number, row.kind, row.actor, row.source)
 }
 
-/// One call, to its end, and the caller heard the results.
-fn call(seen: &Seen, told: &Told) -> [Check; 2] {
+/// Every call to its end, and the first caller heard the results.
+fn calls(seen: &Seen, told: &Told) -> [Check; 2] {
     let found: Vec<String> = seen.calls.iter().map(|call| format!("#{} {}, {}", call.number, call.status, call.retell_call_id)).collect();
+    let expected: Vec<String> = told.calls.iter().enumerate().map(|(index, call)| format!("#{} analyzed, {}", index + 1, call.played.call_id)).collect();
     let results: Vec<String> = told
-        .call
-        .answers
+        .calls
         .iter()
+        .take(1)
+        .flat_map(|call| &call.played.answers)
         .filter(|answer| matches!(answer.step.as_str(), "book_appointment" | "reschedule_appointment"))
-        .map(|answer| format!("{} {}", answer.step, answer.body.get("status").and_then(serde_json::Value::as_str).unwrap_or("failed")))
+        .map(|answer| format!("{} {}", answer.step, scenes::field(answer, "status")))
         .collect();
     [
-        Check::new("calls", format!("#1 analyzed, {}", told.call.call_id), found.join("; ")),
-        Check::new("the caller heard", "book_appointment booked, reschedule_appointment booked", results.join(", ")),
+        Check::new("calls", expected.join("; "), found.join("; ")),
+        Check::new("the first caller heard", "book_appointment booked, reschedule_appointment booked", results.join(", ")),
     ]
 }
 
@@ -203,7 +216,7 @@ fn kind_of(op: Op) -> &'static str {
 /// Nothing is under way, nothing waits for a human.
 fn left_over(seen: &Seen, told: &Told) -> [Check; 4] {
     let settled = &seen.settled;
-    let refused = told.call.answers.iter().filter(|answer| !(200..300).contains(&answer.status)).count()
+    let refused = told.calls.iter().flat_map(|call| &call.played.answers).filter(|answer| !(200..300).contains(&answer.status)).count()
         + told.deliveries.iter().filter(|delivery| !delivery.status.is_some_and(|status| (200..300).contains(&status))).count();
     [
         Check::new(
@@ -211,9 +224,9 @@ fn left_over(seen: &Seen, told: &Told) -> [Check; 4] {
             format!("{}, 0, 0", told.messages()),
             format!("{}, {}, {refused}", settled.handled, settled.troubles),
         ),
-        Check::new("intents", "2, 0 open, 0 failed", format!("{}, {} open, {} failed", settled.intents, settled.intents_open, settled.intents_failed)),
+        Check::new("intents", "6, 0 open, 0 failed", format!("{}, {} open, {} failed", settled.intents, settled.intents_open, settled.intents_failed)),
         Check::new("outbox, running functions, waiting replies", "0, 0, 0", format!("{}, {}, {}", settled.outbox, settled.functions_running, settled.waiters)),
-        Check::new("dead letters, reviews, callbacks", "0, 0, 0", format!("{}, {}, {}", settled.dead_letters, settled.reviews, settled.callbacks)),
+        Check::new("dead letters, reviews", "0, 0", format!("{}, {}", settled.dead_letters, settled.reviews)),
     ]
 }
 

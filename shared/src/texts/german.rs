@@ -118,8 +118,26 @@ catalogue! {
     DateUnderstood { date } "Sie meinen {date}. Ist das richtig?"
     DateNotUnderstood {} "Den Tag habe ich leider nicht verstanden. An welchem Datum möchten Sie kommen?"
     InThePast {} "Dieser Zeitpunkt ist schon vorbei. An welchem Tag möchten Sie kommen?"
-    FarAhead { date } "Das wäre erst {date}. Ist das wirklich so gemeint?"
+    FarAhead { date } "Das wäre erst für {date}. Ist das richtig?"
     NoSuchTime {} "Diese Uhrzeit gibt es an dem Tag wegen der Zeitumstellung nicht. Welche andere Uhrzeit passt Ihnen?"
+    TimeIsOver {} "Das ist schon vorbei. Welcher kommende Tag und welche Uhrzeit passen Ihnen?"
+    /// Incident 56: what is over is told, never corrected in silence.
+    ThatIsOver { said } "Das wäre für {said}, und das ist schon vorbei. Welcher kommende Tag und welche Uhrzeit passen Ihnen?"
+    ThatIsOverMeant { said, choices } "Das wäre für {said}, und das ist schon vorbei. Meinen Sie {choices}?"
+    WeekdayMismatch { choices } "Der Wochentag passt nicht zum Datum. Meinen Sie {choices}, oder welchen Tag?"
+    DayMissing { choices } "Diesen Tag gibt es in dem Monat nicht. Meinen Sie {choices}?"
+    WhichOfTimes { choices } "Ich habe mehrere Zeiten gehört. Welche soll es sein: {choices}?"
+    /// Incidents 57 to 59: what can mean two things is asked.
+    MeantTime { choices } "Meinen Sie {choices}?"
+    WhichMidnight {} "Meinen Sie Mitternacht zu Beginn oder am Ende des Tages?"
+    TimeUnclear {} "Das habe ich nicht eindeutig verstanden. Welchen Tag und welche Uhrzeit meinen Sie?"
+    FirstOfSeries {} "Ich trage gern einen Termin nach dem anderen ein. An welchem Tag soll der erste sein?"
+    AskExactTime {} "Um wie viel Uhr genau?"
+    AskDayAndTime {} "An welchem Tag und um welche Uhrzeit passt es Ihnen?"
+    NoSuchDate {} "Diesen Tag gibt es im Kalender nicht. Welchen Tag meinen Sie?"
+    NoSuchClockTime {} "Diese Uhrzeit gibt es nicht. Um wie viel Uhr meinen Sie?"
+    TimeNotUnderstood {} "Die Zeit habe ich leider nicht verstanden. An welchem Tag und um welche Uhrzeit möchten Sie kommen?"
+    TooMuchSaid {} "Das war etwas viel auf einmal. An welchem Tag und um welche Uhrzeit möchten Sie kommen?"
 
     // Who calls.
 
@@ -233,7 +251,10 @@ impl fmt::Debug for Sentence<'_> {
 #[cfg(test)]
 fn sample(slot: &str) -> &'static str {
     match slot {
-        "when" | "date" | "until" | "from" | "to" => "Donnerstag, den 26. November 2026 um 14 Uhr 30",
+        "choices" => {
+            "Donnerstag, den 24. September 2026 um 14 Uhr 30, Donnerstag, den 24. September 2026 um 14 Uhr 30, Donnerstag, den 24. September 2026 um 14 Uhr 30 oder Donnerstag, den 24. September 2026 um 14 Uhr 30"
+        }
+        "when" | "date" | "until" | "from" | "to" | "said" => "Donnerstag, den 26. November 2026 um 14 Uhr 30",
         "alternatives" => "am Donnerstag, den 26. November um 14 Uhr 30 oder am Donnerstag, den 31. Dezember um 14 Uhr 30",
         "appointments" => {
             "Donnerstag, den 26. November um 14 Uhr 30; Donnerstag, den 26. November um 14 Uhr 30; Donnerstag, den 26. November um 14 Uhr 30; Donnerstag, den 26. November um 14 Uhr 30"

@@ -4,6 +4,7 @@ use chrono::Datelike;
 use serde_json::{Value, json};
 use shared::domain::local_time;
 use shared::domain::policies::{Change, Rules};
+use shared::store::customers::{self, Upcoming};
 use shared::store::tx::CompanyTx;
 use shared::store::{branches, preferences};
 
@@ -57,7 +58,8 @@ pub async fn identify(tx: &mut CompanyTx, asked: &Asked<'_>) -> Result<Value, Fa
             .into_iter()
             .map(|row| json!({ "type": row.preference_type, "key": row.key, "value": row.value, "usage_count": row.usage_count, "confidence": hundredths(f64::from(row.confidence)) }))
             .collect();
-        let Value::Object(about) = about(customer, asked, preferences) else { return Ok(answer) };
+        let over = customers::history(tx, customer_id, asked.now).await?;
+        let Value::Object(about) = about(customer, asked, preferences, &over) else { return Ok(answer) };
         if let Some(answer) = answer.as_object_mut() {
             answer.extend(about);
         }
@@ -65,7 +67,7 @@ pub async fn identify(tx: &mut CompanyTx, asked: &Asked<'_>) -> Result<Value, Fa
     Ok(answer)
 }
 
-fn about(customer: &Customer, asked: &Asked<'_>, preferences: Vec<Value>) -> Value {
+fn about(customer: &Customer, asked: &Asked<'_>, preferences: Vec<Value>, over: &[Upcoming]) -> Value {
     let profile = &customer.profile;
     let day = |at: chrono::DateTime<chrono::Utc>| at.with_timezone(&asked.zone).format("%d.%m.%Y").to_string();
     let name = profile.name.as_deref();
@@ -79,6 +81,7 @@ fn about(customer: &Customer, asked: &Asked<'_>, preferences: Vec<Value>) -> Val
         "total_appointments": profile.appointments, "no_show_count": profile.no_shows, "member_since": day(profile.since),
         "last_visit": profile.last_visit.map(day), "last_appointment": profile.last_visit.map(day), "preferred_language": profile.language,
         "predicted_service": profile.favourite_service, "service_confidence": share, "preferred_staff": profile.favourite_staff,
+        "next_appointment": customer.upcoming.first().map(fields), "appointment_history": over.iter().map(fields).collect::<Vec<_>>(),
         "preferences": preferences, "upcoming_appointments": customer.upcoming.iter().map(fields).collect::<Vec<_>>(),
     })
 }

@@ -66,7 +66,8 @@ pub(super) const CONFIRM_BOOKING: Row = read(
     &["confirm_booking"],
     &["buchung_bestaetigen", "termin_bestaetigen"],
     "Schließt eine begonnene Buchung ab, nachdem der Anrufer zugestimmt hat.",
-    const { &[CONFIRM.optional()] },
+    // of whoever was not known when the time was offered
+    const { &[CUSTOMER_NAME.optional(), CONFIRM.optional(), CUSTOMER_PHONE.optional()] },
     &[
         Key::Booked,
         Key::BookingRequested,
