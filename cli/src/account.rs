@@ -2,6 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
+use shared::domain::person_names::ContactRule;
 use shared::store::PgPool;
 use shared::store::accounts::{self, Account as Found, Provider};
 
@@ -24,6 +25,27 @@ impl From<ProviderName> for Provider {
     }
 }
 
+/// A contact rule, as an argument.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RuleName {
+    /// Every booking carries an e-mail address, made up where the caller has none (the default, as in Cal.com).
+    EmailRequired,
+    /// Phone-only: every booking carries a number; who withholds it is asked for one.
+    PhoneRequired,
+    /// An address or a number will do.
+    Either,
+}
+
+impl From<RuleName> for ContactRule {
+    fn from(name: RuleName) -> Self {
+        match name {
+            RuleName::EmailRequired => Self::EmailRequired,
+            RuleName::PhoneRequired => Self::PhoneRequired,
+            RuleName::Either => Self::Either,
+        }
+    }
+}
+
 /// Accounts at Retell and Cal.com; several companies may share one.
 #[derive(Debug, Subcommand)]
 pub enum Account {
@@ -39,6 +61,14 @@ pub enum Account {
     /// List the accounts.
     #[command(after_help = "Example: frontdesk account list --json")]
     List,
+    /// Say which contact the booking forms of a Cal.com account demand; bookings from now on go by it. `frontdesk company show` shows it.
+    #[command(after_help = "Example: frontdesk account contact-rule calcom/salon phone-required")]
+    ContactRule {
+        /// Id, label or provider/label.
+        account: String,
+        #[arg(value_enum)]
+        rule: RuleName,
+    },
 }
 
 impl Account {
@@ -61,6 +91,16 @@ impl Account {
                     let rows = found.iter().map(|account| vec![account.provider.to_string(), account.label.clone(), account.id.to_string()]);
                     table(&["provider", "label", "id"], rows, "No accounts. Add one: frontdesk account add --help")
                 })?;
+            }
+            Self::ContactRule { account, rule } => {
+                let account = resolve(&pool, &account).await?;
+                let rule = ContactRule::from(rule);
+                let done = accounts::set_contact_rule(&pool, account.id, rule).await?;
+                session.answer(&json!({"id": account.id, "contact_rule": rule.literal(), "done": done}), |_| {
+                    let name = format!("{}/{}", account.provider, account.label);
+                    if done { format!("{name}: {}", rule.literal()) } else { format!("{name} is no account of Cal.com: only those have booking forms.") }
+                })?;
+                return Ok(Outcome::of(done));
             }
         }
         Ok(Outcome::Done)

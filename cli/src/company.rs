@@ -5,10 +5,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use serde::Serialize;
 use serde_json::json;
 use shared::store::PgPool;
 use shared::store::accounts::Provider;
-use shared::store::companies::{self, CompanySetup, CreatedCompany, NewCompany};
+use shared::store::companies::{self, CompanySetup, CreatedCompany, NewCompany, SetPolicy, SetRules};
 use uuid::Uuid;
 
 use crate::table::{or_dash, table};
@@ -36,7 +37,7 @@ pub enum Company {
     /// List the companies that are not disabled.
     #[command(after_help = "Example: frontdesk company list --json")]
     List,
-    /// Show a company's set-up with its ids.
+    /// Show a company's set-up with its ids, its policies and the contact rule of its Cal.com account.
     #[command(after_help = "Example: frontdesk company show \"Friseur Müller\"")]
     Show {
         /// Id or exact name.
@@ -63,11 +64,15 @@ impl Company {
                     Some(id) => companies::load(&pool, id).await?,
                     None => None,
                 };
-                let Some(setup) = found else {
+                let shown = match found {
+                    Some(setup) => Some(Shown { rules: companies::load_rules(&pool, setup.id).await?, setup }),
+                    None => None,
+                };
+                let Some(shown) = shown else {
                     session.answer(&json!({"error": "not_found"}), |_| format!("There is no company \"{company}\": see `frontdesk company list`."))?;
                     return Ok(Outcome::Negative);
                 };
-                session.answer(&setup, describe)?;
+                session.answer(&shown, describe)?;
                 Ok(Outcome::Done)
             }
         }
@@ -155,7 +160,16 @@ pub async fn find(pool: &PgPool, name: &str) -> Result<Option<Uuid>, CliError> {
     }
 }
 
-fn describe(setup: &CompanySetup) -> String {
+/// What `company show` shows.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    setup: CompanySetup,
+    #[serde(flatten)]
+    rules: SetRules,
+}
+
+fn describe(Shown { setup, rules }: &Shown) -> String {
     let branch_name = |id: &Uuid| setup.branches.iter().find(|branch| branch.id == *id).map_or("-", |branch| branch.name.as_str()).to_owned();
     let branches = setup.branches.iter().map(|branch| vec![branch.name.clone(), branch.time_zone.clone(), branch.id.to_string()]);
     let services = setup.services.iter().map(|service| {
@@ -181,6 +195,22 @@ fn describe(setup: &CompanySetup) -> String {
         table(&["staff", "cal.com user", "id"], staff, "No staff."),
         table(&["phone number", "branch", "active", "id"], numbers, "No phone numbers."),
         table(&["agent", "id"], agents, "No agents."),
+        describe_policies(&rules.policies),
+        table(
+            &["cal.com account", "contact rule"],
+            rules.calcom_accounts.iter().map(|account| vec![account.label.clone(), account.contact_rule.clone()]),
+            "No Cal.com account.",
+        ),
     ]
     .join("\n\n")
+}
+
+/// Each with the level that it belongs to; the nearest one holds.
+fn describe_policies(policies: &[SetPolicy]) -> String {
+    let level = |policy: &SetPolicy| {
+        let named = [("branch", &policy.branch), ("service", &policy.service), ("staff", &policy.staff)];
+        named.into_iter().find_map(|(what, name)| name.as_ref().map(|name| format!("{what} {name}"))).unwrap_or_else(|| "company".to_owned())
+    };
+    let rows = policies.iter().map(|policy| vec![policy.policy_type.clone(), level(policy), policy.rules.to_string(), policy.id.to_string()]);
+    table(&["policy", "of", "rules", "id"], rows, "No policies: every change is allowed, without a fee.")
 }

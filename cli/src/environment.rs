@@ -10,7 +10,7 @@ use shared::secret::Keyring;
 use crate::CliError;
 
 /// Every variable that this command knows; the Compose file is held to this list by a test.
-pub const VARIABLES: [&str; 10] = [
+pub const VARIABLES: [&str; 11] = [
     "DATABASE_URL",
     "DATABASE_URL_FILE",
     "DATABASE_ROLE",
@@ -21,6 +21,7 @@ pub const VARIABLES: [&str; 10] = [
     "DELAY_TIERS_DIVISOR",
     "METRICS_LISTEN",
     "LISTEN",
+    "NO_COLOR",
 ];
 
 /// Variables by name.

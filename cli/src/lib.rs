@@ -7,7 +7,10 @@
 
 mod account;
 mod agent;
+mod appointment;
+mod backfill;
 mod backlog;
+mod call;
 mod check;
 mod company;
 mod credential;
@@ -25,6 +28,7 @@ mod session;
 mod spool;
 mod sweep;
 mod table;
+mod timeline;
 mod topology;
 
 use std::ffi::OsString;
@@ -79,10 +83,17 @@ enum Command {
     #[command(subcommand)]
     Job(job::Job),
     Check(check::Check),
+    #[command(subcommand)]
+    Backfill(backfill::Backfill),
     Backlog(backlog::ShowBacklog),
     Probe(probe::Probe),
     #[command(subcommand)]
     Spool(spool::Spool),
+    Timeline(timeline::ShowTimeline),
+    #[command(subcommand)]
+    Call(call::Call),
+    #[command(subcommand)]
+    Appointment(appointment::Appointment),
 }
 
 /// Runs one command line and returns the exit code; what went wrong goes to `errors` as one line.
@@ -122,9 +133,13 @@ async fn dispatch(command: Command, session: &mut Session) -> Result<Outcome, Cl
         Command::Sweep(command) => command.run(session).await,
         Command::Job(command) => command.run(session).await,
         Command::Check(command) => command.run(session).await,
+        Command::Backfill(command) => command.run(session).await,
         Command::Backlog(command) => command.run(session).await,
         Command::Probe(command) => command.run(session).await,
         Command::Spool(command) => command.run(session).await,
+        Command::Timeline(command) => command.run(session).await,
+        Command::Call(command) => command.run(session).await,
+        Command::Appointment(command) => command.run(session).await,
     }
 }
 

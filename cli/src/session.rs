@@ -8,6 +8,7 @@ use serde::Serialize;
 use shared::clock::Clock;
 use shared::store::{self, PgPool, schema};
 
+use crate::timeline::lines::Painter;
 use crate::{CliError, Environment};
 
 /// The role that the command takes in the database, unless DATABASE_ROLE names another.
@@ -34,6 +35,7 @@ pub struct Session {
     pub(crate) environment: Environment,
     pub(crate) json: bool,
     pub(crate) clock: Clock,
+    terminal: bool,
     input: Box<dyn Read + Send>,
     output: Box<dyn Write + Send>,
 }
@@ -48,7 +50,22 @@ impl Session {
     /// A session on the system's clock.
     #[must_use]
     pub fn new(environment: Environment, input: Box<dyn Read + Send>, output: Box<dyn Write + Send>) -> Self {
-        Self { environment, json: false, clock: Clock::system(), input, output }
+        Self { environment, json: false, clock: Clock::system(), terminal: false, input, output }
+    }
+
+    /// Whether the output is a terminal: colours are for one, unless NO_COLOR says otherwise.
+    #[must_use]
+    pub const fn on_terminal(mut self, terminal: bool) -> Self {
+        self.terminal = terminal;
+        self
+    }
+
+    pub(crate) fn painter(&self) -> Painter {
+        Painter::new(self.colours())
+    }
+
+    pub(crate) fn colours(&self) -> bool {
+        self.terminal && self.environment.get("NO_COLOR").is_none()
     }
 
     /// Up to `bytes_max` bytes of stdin; one more is an error of the caller's own kind.

@@ -7,6 +7,7 @@ pub mod chaos;
 pub mod demo;
 pub mod down;
 mod env_file;
+pub mod history;
 pub mod install;
 pub mod progress;
 pub mod retell_stand_in;

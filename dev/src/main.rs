@@ -8,6 +8,7 @@ use dev::CANNOT_RUN;
 use dev::bench::Bench;
 use dev::chaos::Chaos;
 use dev::down::Down;
+use dev::history::History;
 use dev::install::Install;
 use dev::test_command::Test;
 use dev::up::Up;
@@ -25,6 +26,7 @@ use dev::up::Up;
         cargo dev bench booking  the workers' rate beside a bare consumer's\n  \
         cargo dev bench ingress  ingress' rate beside a bare server's and the broker's own\n  \
         cargo dev chaos          ten minutes of kills, cuts and full disks; is every promise kept?\n  \
+        cargo dev history --appointments 20000  history of a former system, broken, into what `up --detach` left running\n  \
         cargo dev down           end what is running\n\n\
         Exit codes: 0 as it should be, 1 not as it should be, 2 could not run.\n\
         Servers: DATABASE_URL + AMQP_URL (+ RABBITMQ_MANAGEMENT_URL) if set; else programs found here, started\n\
@@ -47,6 +49,8 @@ enum Command {
     Bench(Bench),
     /// Every fault that one machine can produce, and an auditor of what was promised
     Chaos(Chaos),
+    /// A broken history from a seed, loaded by COPY, and the truth beside it
+    History(History),
     /// Install server packages without starting services; shown to users for sudo
     #[command(hide = true)]
     InstallPackages(Install),
@@ -60,6 +64,7 @@ async fn main() -> ExitCode {
         Command::Test(test) => test.run().await,
         Command::Bench(bench) => bench.run().await,
         Command::Chaos(chaos) => chaos.run().await,
+        Command::History(history) => history.run().await,
         Command::InstallPackages(install) => install.run(),
     };
     done.unwrap_or_else(|error| {

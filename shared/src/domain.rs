@@ -1,7 +1,9 @@
 //! What frontdesk knows about bookings, calls and time, as pure functions: no SQL, no AMQP, no HTTP, no clock.
 
+pub mod backfill;
 pub mod booking_chain;
 pub mod call;
+pub mod consistency;
 pub mod intent_state;
 pub mod local_time;
 pub mod money;
@@ -12,3 +14,4 @@ pub mod phone;
 pub mod policies;
 pub mod provenance;
 pub mod spoken_time;
+pub mod timeline;

@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod appointments;
 pub mod availability;
+pub mod backfill;
 pub mod backlogs;
 pub mod branches;
 pub mod budgets;
@@ -14,6 +15,7 @@ pub mod callbacks;
 pub mod calls;
 pub mod chains;
 pub mod companies;
+pub mod consistency;
 pub mod credentials;
 pub mod customers;
 pub mod dead_letters;
@@ -37,6 +39,8 @@ pub mod silences;
 pub mod slot_claims;
 pub mod stuck_intents;
 pub mod sweeps;
+pub mod timeline;
+pub mod troubled_calls;
 pub mod tx;
 
 use std::str::FromStr;
@@ -71,6 +75,8 @@ pub enum StoreError {
     Changed { table: &'static str },
     #[error("the schema has version {found}, this program needs {needed}: run `frontdesk migrate`")]
     SchemaTooOld { found: i64, needed: i64 },
+    #[error("the schema has version {found}, but its migration {missing} was passed over: run `frontdesk migrate`")]
+    SchemaIncomplete { found: i64, missing: i64 },
     #[error("the schema has version {found} and no longer supports programs of version {needed}: deploy a newer one")]
     SchemaTooNew { found: i64, needed: i64 },
     #[error("the database has no frontdesk schema: run `frontdesk migrate`")]
@@ -120,6 +126,12 @@ impl StoreError {
         self.sqlstate().is_some_and(|code| code.starts_with("22"))
     }
 
+    /// The statement took longer than its limit (57014): Postgres is there and answers others, so nobody else waits for this one.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        self.sqlstate().as_deref() == Some("57014")
+    }
+
     /// Postgres is away or shedding load: the message is fine, try later (faults D5).
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
@@ -132,8 +144,9 @@ impl StoreError {
                 | sqlx::Error::WorkerCrashed
                 | sqlx::Error::Tls(_)
                 | sqlx::Error::Protocol(_) => true,
-                sqlx::Error::Database(error) => {
-                    matches!(error.code().as_deref(), Some(code) if code.starts_with("57") || code.starts_with("53") || code.starts_with("08") || code == "25006")
+                sqlx::Error::Database(_) => {
+                    let class = |code: &str| code.starts_with("57") || code.starts_with("53") || code.starts_with("08") || code == "25006";
+                    !self.is_slow() && self.sqlstate().is_some_and(|code| class(&code))
                 }
                 _ => false,
             },
@@ -148,6 +161,8 @@ impl StoreError {
             "store_contention"
         } else if self.is_unavailable() {
             "store_unavailable"
+        } else if self.is_slow() {
+            "store_slow"
         } else if self.constraint().is_some() {
             "store_constraint"
         } else {
@@ -218,4 +233,68 @@ fn session_options(url: &str, role: Option<&str>, name: &str) -> Result<PgConnec
         Some(role) => options.options([("role", role)]),
         None => options,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::error::Error;
+    use std::fmt;
+
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::StoreError;
+
+    #[derive(Debug)]
+    struct Told(&'static str);
+
+    impl fmt::Display for Told {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str(self.0)
+        }
+    }
+
+    impl Error for Told {}
+
+    impl DatabaseError for Told {
+        fn message(&self) -> &str {
+            self.0
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+    }
+
+    /// Faults D5; a statement of its own that took too long (57014) was told as a Postgres that is away, and stopped the sweeps of everybody.
+    #[test]
+    fn what_postgres_says_is_told_apart_by_its_code() {
+        for (codes, class) in [
+            (&["40001", "40P01", "55P03"][..], "store_contention"),
+            (&["57P01", "57P03", "53300", "53100", "08006", "25006"], "store_unavailable"),
+            (&["57014"], "store_slow"),
+            (&["23505", "22021", "42P01"], "store_error"),
+        ] {
+            for code in codes {
+                let error = StoreError::Sql { operation: "test", source: sqlx::Error::Database(Box::new(Told(code))) };
+                assert_eq!(error.class(), class, "{code}");
+            }
+        }
+    }
 }

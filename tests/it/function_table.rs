@@ -261,6 +261,7 @@ fn fill(value: &Value, caller: &Caller) -> Value {
         ("{date}", caller.slot[0].clone()),
         ("{time}", caller.slot[1].clone()),
         ("{later}", caller.slot[2].clone()),
+        ("{last}", (slot - chrono::Duration::days(scene::LAST_VISIT_DAYS.into())).to_string()),
         ("{sunday}", sunday.to_string()),
         ("{number}", caller.appointment_number.unwrap_or_default().to_string()),
     ];
@@ -274,6 +275,11 @@ fn fill(value: &Value, caller: &Caller) -> Value {
 fn difference(path: &str, expected: &Value, found: &Value) -> Option<String> {
     match expected {
         Value::Object(fields) => fields.iter().find_map(|(name, value)| difference(&format!("{path}/{name}"), value, &found[name.as_str()])),
+        Value::Array(rows) if found.as_array().is_some_and(|found| found.len() == rows.len()) => rows
+            .iter()
+            .zip(found.as_array().into_iter().flatten())
+            .enumerate()
+            .find_map(|(index, (row, found))| difference(&format!("{path}/{index}"), row, found)),
         _ if expected == found => None,
         _ => Some(format!("{path} is {found}, not {expected}")),
     }

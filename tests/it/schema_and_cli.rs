@@ -116,6 +116,11 @@ async fn boot_refuses_a_missing_old_or_contracted_schema_and_a_powerful_role() {
 
     let mut owner = database.owner().await;
     let worker = database.pool("frontdesk_worker");
+    // two branches were merged: the newest migration is there, an older one is not
+    let passed_over = "DELETE FROM schema_versions WHERE version = (SELECT version FROM schema_versions ORDER BY version DESC OFFSET 1 LIMIT 1) RETURNING version, oldest_compatible";
+    let (gap, compatible): (i64, i64) = sqlx::query_as(passed_over).fetch_one(&mut owner).await.unwrap();
+    assert!(matches!(schema::check(&worker).await, Err(StoreError::SchemaIncomplete { missing, .. }) if missing == gap));
+    sqlx::query("INSERT INTO schema_versions VALUES ($1, $2)").bind(gap).bind(compatible).execute(&mut owner).await.unwrap();
     sqlx::query("INSERT INTO schema_versions (version, oldest_compatible) VALUES ($1 + 1, $1)").bind(schema::NEEDED).execute(&mut owner).await.unwrap();
     schema::check(&worker).await.expect("a newer schema that still supports this program is accepted");
     sqlx::query("INSERT INTO schema_versions (version, oldest_compatible) VALUES ($1 + 2, $1 + 1)").bind(schema::NEEDED).execute(&mut owner).await.unwrap();
@@ -150,6 +155,38 @@ async fn the_demo_company_stands_whole_or_not_at_all() {
     assert_eq!(counts, (2, 3, 2, 2, 1));
     assert_eq!(setup.services.iter().map(|service| service.calcom_event_type_id.unwrap()).collect::<Vec<_>>(), [1320, 1321, 1444]);
     assert_eq!(operator.run(&["company", "show", "nobody"], "").await.0, 1);
+    database.close().await;
+}
+
+/// What decides about a booking or a change can be seen and set without SQL: policies with their level, and which contact the Cal.com account demands.
+#[tokio::test]
+async fn a_company_shows_its_policies_and_the_contact_rule_that_was_set() {
+    let database = Database::migrated().await;
+    let operator = Operator::of(&database);
+    let folder = tempfile::tempdir().unwrap();
+    let document = folder.path().join("company.json");
+    let mut company: Value = serde_json::from_str(&std::fs::read_to_string(DEMO).unwrap()).unwrap();
+    company["policies"] = serde_json::json!([
+        { "type": "cancellation", "service": "Beratung", "rules": { "hours_before": 48 } },
+        { "type": "cancellation", "rules": { "hours_before": 24 } },
+    ]);
+    std::fs::write(&document, company.to_string()).unwrap();
+    operator.json(&["company", "add", "--from", document.to_str().unwrap()], "").await;
+    let shown = operator.json(&["company", "show", "Friseur Müller"], "").await;
+    let policies: Vec<_> = shown["policies"].as_array().unwrap().iter().map(|policy| (&policy["service"], &policy["rules"]["hours_before"])).collect();
+    assert_eq!(policies, [(&Value::Null, &serde_json::json!(24)), (&serde_json::json!("Beratung"), &serde_json::json!(48))]);
+    let accounts = |rule: &str| serde_json::json!([{ "label": "demo", "contact_rule": rule }]);
+    assert_eq!((&shown["name"], &shown["calcom_accounts"]), (&company["name"], &accounts("email_required")));
+
+    operator.json(&["account", "contact-rule", "calcom/demo", "phone-required"], "").await;
+    assert_eq!(operator.json(&["company", "show", "Friseur Müller"], "").await["calcom_accounts"], accounts("phone_required"));
+    let (code, text, _) = operator.run(&["company", "show", "Friseur Müller"], "").await;
+    assert_eq!(code, 0);
+    for piece in ["service Beratung", "{\"hours_before\":24}", "phone_required"] {
+        assert!(text.contains(piece), "{piece} is missing in:\n{text}");
+    }
+    assert_eq!(operator.run(&["account", "contact-rule", "retell/demo", "either"], "").await.0, 1, "Retell has no booking forms");
+    assert_eq!(operator.run(&["account", "contact-rule", "calcom/demo", "fax"], "").await.0, 2);
     database.close().await;
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// One row of every table that `companies::create` does not fill; `$1` is the company. A table that is not here fails `seed`.
 #[rustfmt::skip]
-const SEEDS: [&str; 25] = [
+const SEEDS: [&str; 26] = [
     "INSERT INTO import_runs (id, company_id, kind) VALUES (gen_random_uuid(), $1, 'test')",
     "INSERT INTO users (id, company_id, email, display_name) VALUES (gen_random_uuid(), $1, 'rieke@praxis-muster.example', 'Rieke')",
     "INSERT INTO customers (id, company_id, phone) VALUES (gen_random_uuid(), $1, '+4915112345678')",
@@ -41,8 +41,8 @@ const SEEDS: [&str; 25] = [
     "INSERT INTO availability_slots (company_id, service_id, day, starts, asked_at) SELECT $1, id, current_date, '{}', now() FROM services WHERE company_id = $1 LIMIT 1",
     "INSERT INTO api_calls (company_id, credential_id, provider, operation, lane, took_ms) SELECT $1, id, 'calcom', 'create', 'live', 1 FROM credentials LIMIT 1",
     "INSERT INTO backfill_runs (id, company_id, state) VALUES (gen_random_uuid(), $1, 'planned')",
-    "INSERT INTO backfill_changes (company_id, run_id, table_name, row_id, column_name, value, method, evidence, confidence)
-     SELECT $1, id, 'appointments', id, 'call_id', '1', 'test', '{}', 1 FROM backfill_runs WHERE company_id = $1",
+    "INSERT INTO backfill_chunks (company_id, run_id, table_name, number, after_id, until_id, row_count) SELECT $1, id, 'calls', 1, id, id, 1 FROM backfill_runs WHERE company_id = $1",
+    "INSERT INTO backfill_changes (company_id, run_id, table_name, row_id, filled) SELECT $1, id, 'appointments', id, '{}' FROM backfill_runs WHERE company_id = $1",
     "INSERT INTO check_runs (id, company_id, check_name, severity, violations, examined) VALUES (gen_random_uuid(), $1, 'test', 'info', 0, 1)",
     "INSERT INTO silences (company_id, provider) VALUES ($1, 'retell')",
 ];

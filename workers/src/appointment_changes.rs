@@ -10,6 +10,7 @@ use sqlx::PgPool;
 
 use crate::booking_facts::{self, Heard};
 use crate::phone_functions::{self, Begun, FunctionWork};
+use crate::runtime::metrics::Metrics;
 use crate::runtime::{Context, Failure, Handler, Prepared};
 use crate::{answers, calcom_events};
 
@@ -38,6 +39,7 @@ pub trait Change: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct AppointmentChanges<C> {
     pool: PgPool,
+    metrics: Metrics,
     change: C,
 }
 
@@ -51,7 +53,7 @@ pub enum Work<S> {
 impl<C: Change> AppointmentChanges<C> {
     #[must_use]
     pub fn new(context: Context, change: C) -> Self {
-        Self { pool: context.pool, change }
+        Self { pool: context.pool, metrics: context.metrics, change }
     }
 }
 
@@ -73,7 +75,7 @@ impl<C: Change> Handler for AppointmentChanges<C> {
         match work {
             Work::Calcom(heard) => booking_facts::apply(tx, heard).await.map(|_| ()),
             Work::Function(work, seen) => {
-                let Some(begun) = phone_functions::begin(tx, envelope, work).await? else { return Ok(()) };
+                let Some(begun) = phone_functions::begin(tx, envelope, work, &self.metrics).await? else { return Ok(()) };
                 if let Some(refusal) = self.change.wish(tx, envelope, work, seen, &begun).await? {
                     phone_functions::answer(tx, envelope, &begun, &refusal).await?;
                 }
@@ -95,7 +97,7 @@ impl<C: Change> Handler for AppointmentChanges<C> {
 
     async fn duplicate(&self, tx: &mut CompanyTx, envelope: &Envelope, work: &Self::Work) -> Result<(), Failure> {
         match work {
-            Work::Function(work, _) => phone_functions::begin(tx, envelope, work).await.map(|_| ()),
+            Work::Function(work, _) => phone_functions::begin(tx, envelope, work, &self.metrics).await.map(|_| ()),
             Work::Calcom(_) => Ok(()),
         }
     }

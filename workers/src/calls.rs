@@ -17,8 +17,10 @@ use uuid::Uuid;
 
 use crate::booking_facts::{self, Booker, Heard};
 use crate::calcom_events;
+use crate::call_claims;
 use crate::call_facts;
 use crate::runtime::handler::reason;
+use crate::runtime::metrics::Metrics;
 use crate::runtime::{Context, Failure, Handler, Prepared};
 use crate::tenants::{self, CallEvidence};
 
@@ -27,6 +29,7 @@ use crate::tenants::{self, CallEvidence};
 pub struct Calls {
     pool: PgPool,
     clock: Clock,
+    metrics: Metrics,
 }
 
 /// What it does with a message.
@@ -35,6 +38,8 @@ pub enum Work {
     /// A lifecycle event.
     Lifecycle {
         call: Box<CallUpdate>,
+        /// How often the agent's model was asked, where Retell says so.
+        model_requests: Option<i64>,
     },
     /// Attendance.
     Calcom(Box<Heard>),
@@ -75,7 +80,10 @@ impl Handler for Calls {
             Work::Calcom(heard) => booking_facts::apply(tx, heard).await.map(|_| ()),
             Work::Look { uid, appointment_id } => self.look(tx, uid, *appointment_id).await,
             Work::AnswerMissed(missed) => self.missed(tx, missed).await,
-            Work::Lifecycle { call } => take_in(tx, call).await.map(|_| ()),
+            Work::Lifecycle { call, model_requests } => {
+                let folded = take_in(tx, call).await?;
+                call_claims::judge(tx, &folded, call, *model_requests, &self.metrics.agents).await
+            }
         }
     }
 }
@@ -83,22 +91,22 @@ impl Handler for Calls {
 impl Calls {
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self { pool: context.pool, clock: context.clock }
+        Self { pool: context.pool, clock: context.clock, metrics: context.metrics }
     }
 
     async fn prepare_lifecycle(&self, envelope: &Envelope) -> Result<Prepared<Work>, Failure> {
         let endpoint = tenants::endpoint(envelope)?;
         let body = envelope.body.clone();
-        let (mut call, evidence) = {
+        let (mut call, evidence, model_requests) = {
             let event = RetellEvent::parse(&body).map_err(|error| Failure::park(reason::POISON, error.to_string()))?;
             let call = call_facts::lifecycle(envelope.kind, &event).ok_or_else(|| Failure::park(reason::UNREADABLE, "the event's call has no id"))?;
-            (call, evidence(&event.call))
+            (call, evidence(&event.call), event.call.model_requests())
         };
         let owner = tenants::of_call(&self.pool, endpoint, &evidence.as_ref()).await?;
         call.branch_id = owner.branch_id;
         call.phone_number_id = Some(owner.phone_number_id);
         let locks = vec![uid_lock(owner.company_id, &call.retell_call_id)];
-        Ok(Prepared { company_id: Some(owner.company_id), locks, work: Work::Lifecycle { call: Box::new(call) } })
+        Ok(Prepared { company_id: Some(owner.company_id), locks, work: Work::Lifecycle { call: Box::new(call), model_requests } })
     }
 
     /// A foreign template, a meeting's end, a reassignment …: if it names a booking that we know, Cal.com is asked; otherwise it is stored and counted.

@@ -29,7 +29,7 @@ pub(crate) const DRAIN_MAX_CALCOM_SYNC: Duration = Duration::from_secs(35);
 #[derive(Parser, Debug)]
 #[command(name = "workers", version, after_help = "Examples:\n  workers booking\n  workers booking reschedule cancellation\n  workers all")]
 pub struct Args {
-    /// Roles of this process: booking, reschedule, cancellation, calcom-sync, desk, calls, scheduler; or all.
+    /// Roles of this process: booking, reschedule, cancellation, calcom-sync, desk, calls, backfill, scheduler; or all.
     #[arg(required = true, num_args = 1..)]
     pub roles: Vec<String>,
     /// Messages in work at the same time on each live lane.

@@ -9,11 +9,13 @@
 
 mod answers;
 mod appointment_changes;
+pub mod backfill;
 mod backlogs;
 pub mod booking;
 pub mod booking_facts;
 mod calcom_events;
 pub mod calcom_sync;
+pub mod call_claims;
 pub mod call_facts;
 mod call_reconcile;
 pub mod calls;
@@ -21,6 +23,7 @@ pub mod cancellation;
 mod change_answers;
 mod change_rules;
 pub mod config;
+pub mod consistency_metrics;
 pub mod desk;
 pub mod free_slots;
 mod hearing;

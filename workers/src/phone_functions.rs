@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::answers;
 use crate::limits;
 use crate::runtime::handler::{Failure, Prepared, reason};
+use crate::runtime::metrics::Metrics;
 use crate::tenants::{self, CallEvidence};
 
 /// A wish whose caller is gone is carried out this long, then somebody calls back (architecture section 6).
@@ -130,7 +131,7 @@ pub fn call_update(call: &RetellCall<'_>, status: Option<CallStatus>) -> Option<
 ///
 /// # Errors
 /// Only what the store says.
-pub async fn begin(tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork) -> Result<Option<Begun>, Failure> {
+pub async fn begin(tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork, metrics: &Metrics) -> Result<Option<Begun>, Failure> {
     let customer_id = customers::by_caller(tx, work.caller.as_ref(), work.call.caller_raw.as_deref()).await?;
     let call = calls::upsert(tx, &CallUpdate { customer_id, ..work.call.clone() }).await?;
     // the caller is still there: what was offered stays held
@@ -147,7 +148,7 @@ pub async fn begin(tx: &mut CompanyTx, envelope: &Envelope, work: &FunctionWork)
     match function_calls::claim(tx, &wish).await? {
         Claim::New(function_call_id) => {
             let begun = Begun { function_call_id, call, customer_id };
-            if let Some(refused) = limits::reached(tx, begun.call.id, function_call_id, Function::by_canonical_name(&work.name)).await? {
+            if let Some(refused) = limits::reached(tx, begun.call.id, function_call_id, Function::by_canonical_name(&work.name), metrics).await? {
                 answer(tx, envelope, &begun, &refused).await?;
                 return Ok(None);
             }

@@ -3,7 +3,7 @@
 //! One counter for both providers, so that one alert watches it. Shared by the sweeps of Cal.com (`calcom_sync`) and of Retell (`call_reconcile`) through
 //! [`crate::runtime::Context`]; the row of a company that goes with it is `store::silences`.
 
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use shared::store::accounts::Provider;
 use shared::telemetry::metrics::{counter_by, gauge, register};
 
@@ -31,6 +31,7 @@ const OTHER: &str = "other";
 pub struct ReconcileMetrics {
     repaired: IntCounterVec,
     silent: IntGaugeVec,
+    behind: GaugeVec,
     left_out: IntCounterVec,
     /// Calls that Retell holds and that are nobody's: parked once each.
     pub unowned_calls: IntGauge,
@@ -46,12 +47,16 @@ impl ReconcileMetrics {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let silent =
             register(registry, IntGaugeVec::new(Opts::new("frontdesk_silent_companies", "Companies whose events no longer come by webhook"), &["provider"]))?;
+        let behind = Opts::new("frontdesk_hearing_behind_seconds", "How old the events are that our own queues have come to: sweeps find nothing newer");
+        let behind = register(registry, GaugeVec::new(behind, &["provider"]))?;
         for provider in Provider::ALL {
             silent.with_label_values(&[provider.name()]);
+            behind.with_label_values(&[provider.name()]);
         }
         Ok(Self {
             repaired: counter_by(registry, "frontdesk_reconcile_repaired_total", "Facts that no webhook brought, added by a sweep", "kind", KINDS)?,
             silent,
+            behind,
             left_out: counter_by(
                 registry,
                 "frontdesk_reconcile_left_out_total",
@@ -81,8 +86,16 @@ impl ReconcileMetrics {
 
     /// This process no longer leads the scheduler: what it last saw is no longer what is.
     pub fn retire(&self) {
-        Provider::ALL.into_iter().for_each(|provider| self.silent(provider, 0));
+        for provider in Provider::ALL {
+            self.silent(provider, 0);
+            self.behind(provider, 0.0);
+        }
         self.unowned_calls.set(0);
+    }
+
+    /// How far our own queues are behind what that provider sends.
+    pub fn behind(&self, provider: Provider, seconds: f64) {
+        self.behind.with_label_values(&[provider.name()]).set(seconds);
     }
 
     /// How many companies hear nothing of that provider at the moment.
@@ -103,6 +116,7 @@ mod tests {
         metrics.repaired("never heard of", 1);
         metrics.left_out(Provider::Retell);
         metrics.silent(Provider::Calcom, 3);
+        metrics.behind(Provider::Retell, 61.0);
         let text = String::from_utf8(shared::telemetry::metrics::render(&registry).unwrap()).unwrap();
         for line in [
             r#"frontdesk_reconcile_repaired_total{kind="call_ended"} 2"#,
@@ -112,6 +126,8 @@ mod tests {
             r#"frontdesk_reconcile_left_out_total{provider="calcom"} 0"#,
             r#"frontdesk_silent_companies{provider="calcom"} 3"#,
             r#"frontdesk_silent_companies{provider="retell"} 0"#,
+            r#"frontdesk_hearing_behind_seconds{provider="retell"} 61"#,
+            r#"frontdesk_hearing_behind_seconds{provider="calcom"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is missing in:\n{text}");
         }

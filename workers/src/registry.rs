@@ -6,6 +6,7 @@ use shared::envelope::Role;
 use tokio::sync::Notify;
 
 use crate::appointment_changes::AppointmentChanges;
+use crate::backfill::{self, Backfill};
 use crate::backlogs;
 use crate::booking::Booking;
 use crate::calcom_sync::{self, Doorbell};
@@ -17,7 +18,7 @@ use crate::runtime::Roles;
 use crate::scheduler;
 
 /// The roles of this program, in the order of the architecture's table.
-pub const ROLES: [Role; 7] = [Role::Booking, Role::Reschedule, Role::Cancellation, Role::CalcomSync, Role::Desk, Role::Calls, Role::Scheduler];
+pub const ROLES: [Role; 8] = [Role::Booking, Role::Reschedule, Role::Cancellation, Role::CalcomSync, Role::Desk, Role::Calls, Role::Backfill, Role::Scheduler];
 
 /// Starts a role. A handler is made once per lane: `roles.consume(booking::Booking::new)` with `fn new(context: Context) -> Self`.
 pub fn attach(role: Role, roles: &mut Roles<'_>) {
@@ -38,7 +39,9 @@ pub fn attach(role: Role, roles: &mut Roles<'_>) {
             roles.background("backlog gauges", backlogs::run);
         }
         Role::Scheduler => roles.background("scheduler", scheduler::run),
-        // a later issue; `config` refuses it until it stands in ROLES
-        Role::Backfill => {}
+        Role::Backfill => {
+            roles.consume(|_| Backfill);
+            roles.background("backfill feeder", backfill::feed::run);
+        }
     }
 }

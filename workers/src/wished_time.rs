@@ -7,10 +7,10 @@ use chrono::{DateTime, Datelike, Duration, Months, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 use shared::domain::local_time;
-use shared::domain::spoken_time::{self, Days, Meaning, Question, Reading, Reason, Refusal, Times, speak};
+use shared::domain::spoken_time::{self, Days, Meaning, Question, Reading, Reason, Refusal, Times};
 use shared::functions::Argument;
 use shared::functions::arguments as named;
-use shared::texts::{Key, Sentence};
+use shared::texts::{Key, Sentence, times};
 use shared::wire::arguments::{Arguments, Moment};
 
 /// Nothing is booked further ahead (domain reference 4.5); a spoken date without a year is asked back sooner, by the grammar.
@@ -207,7 +207,7 @@ impl Told {
         };
         let readings: Vec<Value> = question.readings.iter().map(reading).collect();
         Wished::Back(Box::new(json!({
-            "success": false, "reason": reason, "question": question.reason.key(), "readings": readings, "message": speak::sentence(question, today),
+            "success": false, "reason": reason, "question": question.reason.key(), "readings": readings, "message": times::question(question, today),
         })))
     }
 }
@@ -222,7 +222,7 @@ fn refused(refusal: Refusal) -> Wished {
         Refusal::NoSuchTime | Refusal::SkippedHour => "no_such_time",
         Refusal::NotUnderstood | Refusal::TooLong => "not_understood",
     };
-    Wished::Back(Box::new(json!({ "success": false, "reason": reason, "question": refusal.key(), "message": speak::refusal(refusal) })))
+    Wished::Back(Box::new(json!({ "success": false, "reason": reason, "question": refusal.key(), "message": times::refusal(refusal).german() })))
 }
 
 fn back(reason: &str, sentence: Sentence<'_>) -> Wished {

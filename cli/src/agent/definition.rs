@@ -72,6 +72,9 @@ impl Subject<'_> {
             "post_call_analysis_data": [{
                 "type": "string", "name": "customer_name",
                 "description": "Vor- und Nachname, so wie der Anrufer ihn genannt hat; leer, wenn er keinen genannt hat",
+            }, {
+                "type": "boolean", "name": "appointment_made",
+                "description": "Ob der Agent dem Anrufer gesagt hat, dass ein Termin gebucht oder angefragt ist",
             }],
         });
         if let Some(voice) = voice {

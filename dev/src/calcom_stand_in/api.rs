@@ -2,7 +2,7 @@
 //! stand in `bookings_api`, `list`, `slots` and `hooks`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::Query;
@@ -93,6 +93,7 @@ struct Noted {
 }
 
 pub async fn serve(inner: Arc<Inner>, request: Request<Body>) -> Response {
+    let began = Instant::now();
     let (parts, body) = request.into_parts();
     // The server has already read and bounded it.
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
@@ -126,6 +127,7 @@ pub async fn serve(inner: Arc<Inner>, request: Request<Body>) -> Response {
             seq,
             answered_seq,
             at,
+            took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
             request_id,
             method: parts.method.to_string(),
             path,

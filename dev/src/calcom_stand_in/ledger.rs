@@ -58,6 +58,9 @@ pub struct RequestEntry {
     pub method: String,
     pub path: String,
     pub query: String,
+    /// Our own time for it, an awaited echo included; not the way there and back.
+    #[serde(default)]
+    pub took_us: u64,
     /// 0 = the connection was dropped on purpose.
     pub status: u16,
     pub key_name: Option<String>,

@@ -23,7 +23,7 @@ pub const MINUTES: i64 = 30;
 const SLOTS_A_DAY: i64 = 24;
 /// The first slot: far enough ahead for a campaign that is looked at the next day, too.
 const DAYS_AHEAD: i64 = 4;
-const ZONE: chrono_tz::Tz = chrono_tz::Europe::Berlin;
+pub const ZONE: chrono_tz::Tz = chrono_tz::Europe::Berlin;
 
 /// The company of that number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

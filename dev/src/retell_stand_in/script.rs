@@ -39,6 +39,12 @@ pub enum Step {
         #[serde(default)]
         args: Value,
     },
+    /// The caller takes the first time that the last answer offered instead: the function with that date and time. Without an offer nothing is said.
+    TakeOffer {
+        name: String,
+        #[serde(default)]
+        args: Value,
+    },
     Transfer {
         event: String,
         number: String,
@@ -73,7 +79,7 @@ pub struct StepAnswer {
 }
 
 pub(super) async fn play(mut call: Call, steps: Vec<Step>) -> Played {
-    let mut answers = Vec::new();
+    let mut answers: Vec<StepAnswer> = Vec::new();
     for step in steps.into_iter().take(STEPS_MAX) {
         let (name, answer) = match step {
             Step::Ring => ("call_inbound".to_owned(), call.ring().await),
@@ -84,6 +90,11 @@ pub(super) async fn play(mut call: Call, steps: Vec<Step>) -> Played {
             }
             Step::Function { name, args } => {
                 let args = if args.is_null() { json!({}) } else { args };
+                let answer = call.function(&name, args).await;
+                (name, answer)
+            }
+            Step::TakeOffer { name, args } => {
+                let Some(args) = answers.last().and_then(|last| first_offer(&last.body, args)) else { continue };
                 let answer = call.function(&name, args).await;
                 (name, answer)
             }
@@ -102,6 +113,16 @@ pub(super) async fn play(mut call: Call, steps: Vec<Step>) -> Played {
     Played { call_id: call.id(), answers }
 }
 
+/// The arguments with the date and time of the answer's first alternative.
+fn first_offer(answer: &Value, args: Value) -> Option<Value> {
+    let offer = answer.get("alternatives")?.as_array()?.first()?;
+    let mut args = if args.is_object() { args } else { json!({}) };
+    for name in ["date", "time"] {
+        args[name] = offer.get(name)?.clone();
+    }
+    Some(args)
+}
+
 impl StepAnswer {
     fn of(step: String, answer: Answer) -> Self {
         Self {
@@ -110,6 +131,21 @@ impl StepAnswer {
             attempts: answer.attempts,
             latency_ms: u64::try_from(answer.latency.as_millis()).unwrap_or(u64::MAX),
             body: answer.body,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_offer_is_taken_and_without_one_nothing() {
+        let answer = json!({ "alternatives": [{ "date": "2026-11-25", "time": "15:30" }, { "date": "2026-11-26", "time": "15:00" }] });
+        let taken = json!({ "service_name": "Beratung", "date": "2026-11-25", "time": "15:30" });
+        assert_eq!(first_offer(&answer, json!({ "service_name": "Beratung", "time": "15:00" })), Some(taken));
+        for nothing in [json!({}), json!({ "alternatives": [] }), json!({ "alternatives": [{ "date": "2026-11-25" }] })] {
+            assert_eq!(first_offer(&nothing, Value::Null), None, "{nothing}");
         }
     }
 }

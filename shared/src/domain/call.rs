@@ -153,6 +153,8 @@ pub struct Mark(u8, i64, i64);
 pub struct CallState {
     pub status: CallStatus,
     pub heard: BTreeSet<Lifecycle>,
+    /// Those of them that only Retell's answer made up for: no event has told them.
+    pub repaired: BTreeSet<Lifecycle>,
     pub phone_number_id: Option<Uuid>,
     pub customer_id: Option<Uuid>,
     pub agent_id: Option<String>,
@@ -191,7 +193,13 @@ impl CallState {
     pub fn fold(&mut self, told: &CallUpdate) -> Folded {
         let status = told.status.unwrap_or_default();
         let at = Mark(status as u8, told.asked_at.map_or(0, |at| at.timestamp_millis()), 0);
-        let news = told.heard.difference(&self.heard).copied().collect();
+        let news: BTreeSet<Lifecycle> = told.heard.difference(&self.heard).copied().collect();
+        if told.asked_at.is_some() {
+            self.repaired.extend(&news);
+        } else {
+            // a webhook that comes after the sweep prevails over it
+            self.repaired = self.repaired.difference(&told.heard).copied().collect();
+        }
         self.heard.extend(&told.heard);
         self.status = self.status.max(status);
         self.transfer = self.transfer.max(told.transfer);
@@ -308,6 +316,18 @@ mod tests {
         assert_eq!((expected.status, &expected.metadata), (CallStatus::Analyzed, &Some(json!({"n": 2}))));
         assert_eq!(folded(&[&analyzed, &early, &ended]), expected);
         assert_eq!(folded(&[&analyzed, &ended, &early]), expected);
+    }
+
+    #[test]
+    fn what_a_sweep_made_up_for_is_known_until_its_event_comes_whatever_the_order() {
+        let event = CallUpdate { heard: [Lifecycle::Ended].into(), ..told(CallStatus::Ended) };
+        let answer =
+            CallUpdate { heard: [Lifecycle::Started, Lifecycle::Ended].into(), asked_at: DateTime::from_timestamp_millis(5), ..told(CallStatus::Ended) };
+        assert_eq!(folded(&[&answer]).repaired, [Lifecycle::Started, Lifecycle::Ended].into());
+        assert_eq!(folded(&[&event]).repaired, [].into());
+        for order in [[&event, &answer], [&answer, &event]] {
+            assert_eq!(folded(&order).repaired, [Lifecycle::Started].into());
+        }
     }
 
     #[test]

@@ -28,8 +28,11 @@ pub enum OpeningHoursError {
     Hours { day: &'static str },
 }
 
-/// From and to, the end not included.
+/// From and to, the end not included; an end of 00:00 is the midnight at the end of the day ("24:00").
 pub type Span = (NaiveTime, NaiveTime);
+
+/// The end of a day in a plan: no time of day that chrono knows.
+const MIDNIGHT: &str = "24:00";
 
 /// A weekly plan. The default is closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +60,7 @@ impl OpeningHours {
 
     #[must_use]
     pub fn is_open(&self, local: NaiveDateTime) -> bool {
-        self.on(local.date()).iter().any(|(from, to)| (*from..*to).contains(&local.time()))
+        self.on(local.date()).iter().any(|(from, to)| *from <= local.time() && (*to == NaiveTime::MIN || local.time() < *to))
     }
 
     /// Whether it is never open: nothing was set up.
@@ -98,7 +101,8 @@ pub fn spoken_spans(spans: &[Span]) -> String {
         .iter()
         .map(|(from, to)| {
             let from = spoken_time(*from);
-            format!("von {} bis {}", from.strip_suffix(" Uhr").unwrap_or(&from), spoken_time(*to))
+            let to = if *to == NaiveTime::MIN { "24 Uhr".to_owned() } else { spoken_time(*to) };
+            format!("von {} bis {to}", from.strip_suffix(" Uhr").unwrap_or(&from))
         })
         .collect();
     listed(&said)
@@ -121,8 +125,9 @@ fn spans(value: &Value) -> Option<Vec<Span>> {
     let mut spans: Vec<Span> = Vec::new();
     for span in value.as_array().filter(|list| list.len() <= SPANS_MAX)? {
         let [from, to] = span.as_array()?.as_slice() else { return None };
-        let (from, to) = (time(from)?, time(to)?);
-        let in_order = from < to && spans.last().is_none_or(|(_, before)| *before <= from);
+        let from = time(from)?;
+        let to = if to.as_str() == Some(MIDNIGHT) { NaiveTime::MIN } else { time(to).filter(|to| from < *to)? };
+        let in_order = spans.last().is_none_or(|(_, before)| *before <= from && *before != NaiveTime::MIN);
         spans.push(in_order.then_some((from, to))?);
     }
     Some(spans)
@@ -157,6 +162,8 @@ mod tests {
         ] {
             assert_eq!(plan.is_open(at(local)), open, "{local}");
         }
+        let all_day = hours(&json!({ "fri": [["00:00", "24:00"]] })).unwrap();
+        assert_eq!(["2026-11-20T00:00:00", "2026-11-20T23:59:59", "2026-11-21T00:00:00"].map(|local| all_day.is_open(at(local))), [true, true, false]);
         assert_eq!((plan.on(at("2026-11-20T00:00:00").date()).len(), plan.is_empty()), (2, false));
         assert!(OpeningHours::default().is_empty() && OpeningHours::default().spoken().is_empty());
     }
@@ -167,6 +174,7 @@ mod tests {
         for (plan, said) in [
             (json!({}), ""),
             (json!({ "mon": nine }), "montags von 9 bis 18 Uhr"),
+            (json!({ "fri": [["18:00", "24:00"]] }), "freitags von 18 bis 24 Uhr"),
             (json!({ "mon": nine, "tue": nine }), "montags und dienstags von 9 bis 18 Uhr"),
             (
                 json!({ "tue": nine, "wed": nine, "thu": nine, "sat": [["09:00", "14:00"]] }),
@@ -192,6 +200,9 @@ mod tests {
             json!([["09:00", "09:00"]]),
             json!([["09:00", "12:00"], ["11:00", "13:00"]]),
             json!([["9", "18"]]),
+            json!([["24:00", "24:00"]]),
+            json!([["18:00", "00:00"]]),
+            json!([["18:00", "24:00"], ["20:00", "21:00"]]),
             json!(many),
         ] {
             assert_eq!(hours(&json!({ "fri": wrong })), Err(OpeningHoursError::Hours { day: "fri" }), "{wrong}");

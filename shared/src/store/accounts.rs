@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::domain::person_names::ContactRule;
 use crate::store::{StoreError, failed};
 
 /// An operator sees at most this many rows of a list; more accounts than this is another product.
@@ -115,6 +116,20 @@ pub async fn list(pool: &PgPool) -> Result<Vec<Account>, StoreError> {
         .await
         .map_err(failed("list the provider accounts"))?;
     rows.into_iter().map(account).collect()
+}
+
+/// Says which contact the booking forms of a Cal.com account demand; every booking from now on goes by it. `false`: there is no such account of Cal.com.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn set_contact_rule(pool: &PgPool, account_id: Uuid, rule: ContactRule) -> Result<bool, StoreError> {
+    let changed = sqlx::query("UPDATE provider_accounts SET contact_rule = $2 WHERE id = $1 AND provider = 'calcom'")
+        .bind(account_id)
+        .bind(rule.literal())
+        .execute(pool)
+        .await
+        .map_err(failed("set an account's contact rule"))?;
+    Ok(changed.rows_affected() == 1)
 }
 
 fn account((id, provider, label): (Uuid, String, String)) -> Result<Account, StoreError> {

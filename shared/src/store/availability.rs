@@ -3,7 +3,7 @@
 //! A day is remembered while it is young and no appointment of it has changed since (incident 71); the table is UNLOGGED, lost at a crash of Postgres, which costs one
 //! request. Not our own claims: they are subtracted anew each time (`slot_claims::in_the_way`). Called by the functions that offer times.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use uuid::Uuid;
 
 use crate::store::tx::CompanyTx;
@@ -26,12 +26,18 @@ pub struct Day {
 /// When Postgres is away.
 pub async fn remembered(tx: &mut CompanyTx, service_id: Uuid, first: NaiveDate, last: NaiveDate) -> Result<Vec<Day>, StoreError> {
     let company_id = tx.company_id();
+    // the changes of these days only, once for all of them: beside a backlog thousands are made in a minute, of other days
     sqlx::query_as(
-        "SELECT s.day, s.starts FROM availability_slots s
+        "WITH changed AS MATERIALIZED (
+             SELECT (m.new_starts_at AT TIME ZONE 'UTC')::date AS day, m.created_at AS at FROM appointment_modifications m
+             WHERE m.company_id = $1 AND m.new_starts_at >= $6 AND m.new_starts_at < $7 AND m.created_at > frontdesk_now() - interval '65 seconds'
+             UNION ALL
+             SELECT (m.previous_starts_at AT TIME ZONE 'UTC')::date, m.created_at FROM appointment_modifications m
+             WHERE m.company_id = $1 AND m.previous_starts_at >= $6 AND m.previous_starts_at < $7 AND m.created_at > frontdesk_now() - interval '65 seconds'
+         ), latest AS MATERIALIZED (SELECT day, max(at) AS at FROM changed GROUP BY day)
+         SELECT s.day, s.starts FROM availability_slots s LEFT JOIN latest ON latest.day = s.day
          WHERE s.company_id = $1 AND s.service_id = $2 AND s.day BETWEEN $3 AND $4 AND s.asked_at > frontdesk_now() - interval '1 minute'
-           AND NOT EXISTS (SELECT FROM appointment_modifications m
-                           WHERE m.company_id = $1 AND m.created_at > s.asked_at - interval '5 seconds'
-                             AND ((m.new_starts_at AT TIME ZONE 'UTC')::date = s.day OR (m.previous_starts_at AT TIME ZONE 'UTC')::date = s.day))
+           AND (latest.at IS NULL OR latest.at <= s.asked_at - interval '5 seconds')
          ORDER BY s.day LIMIT $5",
     )
     .bind(company_id)
@@ -39,6 +45,8 @@ pub async fn remembered(tx: &mut CompanyTx, service_id: Uuid, first: NaiveDate, 
     .bind(first)
     .bind(last)
     .bind(i64::try_from(DAYS_MAX).unwrap_or(i64::MAX))
+    .bind(first.and_time(NaiveTime::MIN).and_utc())
+    .bind(last.succ_opt().unwrap_or(last).and_time(NaiveTime::MIN).and_utc())
     .fetch_all(tx.connection())
     .await
     .map_err(failed("read the remembered slots"))

@@ -48,6 +48,7 @@ struct Row {
     #[sqlx(flatten)]
     call: Call,
     heard: Vec<String>,
+    repaired: Vec<String>,
     phone_number_id: Option<Uuid>,
     retell_agent_id: Option<String>,
     retell_agent_version: Option<i32>,
@@ -74,7 +75,7 @@ struct Row {
     marks: Json<BTreeMap<String, Mark>>,
 }
 
-const SELECT: &str = "SELECT id, number, branch_id, customer_id, status, heard, phone_number_id, retell_agent_id, retell_agent_version, direction, caller_raw, caller,
+const SELECT: &str = "SELECT id, number, branch_id, customer_id, status, heard, repaired, phone_number_id, retell_agent_id, retell_agent_version, direction, caller_raw, caller,
     our_number, connected, started_at, ended_at, duration_ms, disconnection_reason, transfer_state, transfer_destination, transcript, recording_url, summary, sentiment,
     in_voicemail, retell_successful, analysis, cost_cents, metadata, marks
     FROM calls WHERE company_id = $1 AND retell_call_id = $2 FOR UPDATE";
@@ -89,9 +90,9 @@ macro_rules! maximum {
 const INSERT: &str = concat!(
     "INSERT INTO calls (id, company_id, retell_call_id, branch_id, number, status, heard, phone_number_id, customer_id, retell_agent_id, retell_agent_version, direction,
         caller_raw, caller, our_number, connected, started_at, ended_at, duration_ms, disconnection_reason, transfer_state, transfer_destination, transcript,
-        recording_url, summary, sentiment, in_voicemail, retell_successful, analysis, cost_cents, metadata, marks, look_due_at)
+        recording_url, summary, sentiment, in_voicemail, retell_successful, analysis, cost_cents, metadata, marks, repaired, look_due_at)
     VALUES ($1, $2, $3, $4, next_number('call', $2), $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29,
-        $30, $31, CASE WHEN $32 THEN frontdesk_now() WHEN $5 IN ('registered', 'ongoing') THEN ",
+        $30, $31, $33, CASE WHEN $32 THEN frontdesk_now() WHEN $5 IN ('registered', 'ongoing') THEN ",
     maximum!(),
     " END)
     ON CONFLICT ON CONSTRAINT calls_retell_call DO NOTHING
@@ -104,7 +105,7 @@ const UPDATE: &str = "UPDATE calls SET look_due_at = CASE WHEN $32 THEN frontdes
     status = $5, heard = $6, phone_number_id = $7, customer_id = $8, retell_agent_id = $9, retell_agent_version = $10, direction = $11, caller_raw = $12, caller = $13,
     our_number = $14, connected = $15, started_at = $16, ended_at = $17, duration_ms = $18, disconnection_reason = $19, transfer_state = $20, transfer_destination = $21,
     transcript = $22, recording_url = $23, summary = $24, sentiment = $25, in_voicemail = $26, retell_successful = $27, analysis = $28, cost_cents = $29, metadata = $30,
-    marks = $31, updated_at = now()
+    marks = $31, repaired = $33, updated_at = now()
     WHERE id = $1 AND company_id = $2 AND retell_call_id = $3 AND branch_id = $4
     RETURNING id, number, branch_id, customer_id, status";
 
@@ -175,6 +176,7 @@ async fn write(tx: &mut CompanyTx, known: Option<&Call>, told: &CallUpdate, stat
         .bind(object(state.metadata.as_ref().unwrap_or(&Value::Null)))
         .bind(Json(&state.marks))
         .bind(disputed)
+        .bind(state.repaired.iter().map(|event| event.name()).collect::<Vec<_>>())
         .fetch_optional(tx.connection())
         .await
         .map_err(failed("record a call"))
@@ -184,7 +186,7 @@ impl Row {
     fn split(self) -> Result<(Call, CallState), StoreError> {
         let unknown = |column| StoreError::BadRow { table: "calls", column };
         let status = CallStatus::parse(&self.call.status).ok_or_else(|| unknown("status"))?;
-        let heard: Option<BTreeSet<Lifecycle>> = self.heard.iter().map(|name| Lifecycle::parse(name)).collect();
+        let events = |names: &[String], column| names.iter().map(|name| Lifecycle::parse(name)).collect::<Option<BTreeSet<_>>>().ok_or_else(|| unknown(column));
         let transfer = self.transfer_state.as_deref().map(|literal| Transfer::parse(literal).ok_or_else(|| unknown("transfer_state"))).transpose()?;
         let something = |value: Value| value.as_object().is_some_and(|object| !object.is_empty()).then_some(value);
         let analysis = Analysis {
@@ -197,7 +199,8 @@ impl Row {
         let empty = Analysis { custom: Value::Object(serde_json::Map::new()), ..Analysis::default() };
         let state = CallState {
             status,
-            heard: heard.ok_or_else(|| unknown("heard"))?,
+            heard: events(&self.heard, "heard")?,
+            repaired: events(&self.repaired, "repaired")?,
             phone_number_id: self.phone_number_id,
             customer_id: self.call.customer_id,
             agent_id: self.retell_agent_id,
@@ -252,6 +255,33 @@ pub async fn by_id(tx: &mut CompanyTx, id: Uuid) -> Result<Option<Call>, StoreEr
         .fetch_optional(tx.connection())
         .await
         .map_err(failed("read a call by its key"))
+}
+
+/// What was done in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Deeds {
+    /// Its agent used a function.
+    pub functions: bool,
+    /// An appointment was made or changed in it, or is on its way to Cal.com.
+    pub appointments: bool,
+}
+
+/// What the rows say of a call, whatever its agent says (incidents 81, 82).
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn deeds(tx: &mut CompanyTx, call_id: Uuid) -> Result<Deeds, StoreError> {
+    let company_id = tx.company_id();
+    sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM function_calls WHERE company_id = $1 AND call_id = $2) AS functions,
+                EXISTS (SELECT 1 FROM appointments WHERE company_id = $1 AND call_id = $2)
+                OR EXISTS (SELECT 1 FROM appointment_modifications WHERE company_id = $1 AND call_id = $2) AS appointments",
+    )
+    .bind(company_id)
+    .bind(call_id)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(failed("look at what was done in a call"))
 }
 
 /// The id of a call's row, if anything was told of the call yet.

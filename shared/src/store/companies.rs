@@ -5,10 +5,12 @@
 
 mod policy;
 mod read;
+mod rules;
 mod setup;
 
 pub use policy::{NewPolicy, PolicyType};
 pub use read::{CompanySetup, SetAgent, SetBranch, SetNumber, SetService, SetStaff, load};
+pub use rules::{SetCalcomAccount, SetPolicy, SetRules, load_rules};
 pub use setup::{NewAgent, NewBranch, NewCompany, NewPhoneNumber, NewService, NewStaff};
 
 use serde::Serialize;

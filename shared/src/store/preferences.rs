@@ -20,7 +20,7 @@ pub struct Preference {
 /// More than this is no memory of a person any more; a model that invents keys stops here.
 pub const PREFERENCES_MAX: i64 = 100;
 
-/// Notes what the customer said. The same value again makes it surer, another value begins anew. `None`: the customer has [`PREFERENCES_MAX`] others already.
+/// Notes what the customer said. The same value in another call makes it surer, another value begins anew; in the same call it is a model that repeats itself. `None`: the customer has [`PREFERENCES_MAX`] others already.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -39,8 +39,8 @@ pub async fn save(
          WHERE EXISTS (SELECT 1 FROM customer_preferences k WHERE k.company_id = $1 AND k.customer_id = $2 AND k.preference_type = $3 AND k.key = $4)
             OR (SELECT count(*) FROM customer_preferences k WHERE k.company_id = $1 AND k.customer_id = $2) < $7
          ON CONFLICT (company_id, customer_id, preference_type, key) DO UPDATE SET
-             usage_count = CASE WHEN p.value = excluded.value THEN p.usage_count + 1 ELSE 1 END,
-             confidence = CASE WHEN p.value = excluded.value THEN least(0.95, 0.4 + 0.1 * (p.usage_count + 1)) ELSE 0.5 END,
+             usage_count = CASE WHEN p.value = excluded.value AND p.call_id = excluded.call_id THEN p.usage_count WHEN p.value = excluded.value THEN p.usage_count + 1 ELSE 1 END,
+             confidence = CASE WHEN p.value = excluded.value AND p.call_id = excluded.call_id THEN p.confidence WHEN p.value = excluded.value THEN least(0.95, 0.4 + 0.1 * (p.usage_count + 1)) ELSE 0.5 END,
              value = excluded.value, call_id = excluded.call_id, last_used_at = excluded.last_used_at
          RETURNING preference_type, key, value, usage_count, confidence",
     )

@@ -3,6 +3,7 @@
 //! Not the meaning of the tables (that is `migrations/`). Called by the CLI, `cargo dev`, tests and every `main`.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use sqlx::migrate::{Migration, Migrator};
@@ -78,7 +79,7 @@ pub struct SchemaVersion {
 /// The boot check: the schema is one that this program can work with, and this session is bound by row-level security.
 ///
 /// # Errors
-/// A missing, too old or too new schema; a role that passes row-level security; Postgres is away ([`StoreError::is_unavailable`]: try again).
+/// A missing, too old or too new schema, or one with a gap; a role that passes row-level security; Postgres is away ([`StoreError::is_unavailable`]: try again).
 pub async fn check(pool: &PgPool) -> Result<SchemaVersion, StoreError> {
     let mut connection = pool.acquire().await.map_err(failed("connect for the schema check"))?;
     let (role, powerful): (String, bool) = sqlx::query_as("SELECT current_user::text, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
@@ -90,7 +91,20 @@ pub async fn check(pool: &PgPool) -> Result<SchemaVersion, StoreError> {
     }
     let found = version(&mut connection).await?.ok_or(StoreError::SchemaMissing)?;
     judge(found, NEEDED)?;
-    Ok(found)
+    let recorded: BTreeSet<i64> = sqlx::query_scalar("SELECT version FROM schema_versions")
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed("read which migrations were applied"))?
+        .into_iter()
+        .collect();
+    left_out(&recorded).map_or(Ok(found), |missing| Err(StoreError::SchemaIncomplete { found: found.version, missing }))
+}
+
+/// The first migration of this program that the schema does not have, whatever newer ones it has: two branches were merged, and only one of them had been deployed.
+fn left_out(recorded: &BTreeSet<i64>) -> Option<i64> {
+    // the oldest record stands for those before it, which made the table of the records
+    let first = *recorded.first()?;
+    MIGRATIONS.iter().map(|migration| migration.version).find(|version| *version > first && !recorded.contains(version))
 }
 
 /// May a program of version `needed` work with this schema?
@@ -156,10 +170,27 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_migration_records_the_version_that_this_program_needs() {
-        let newest = MIGRATIONS.iter().max_by_key(|migration| migration.version).unwrap();
-        assert_eq!(newest.version, NEEDED);
-        let text = newest.sql.as_str();
-        assert!(text.contains("schema_versions") && text.contains(&format!("({NEEDED}")), "the newest migration inserts its row into schema_versions");
+    fn every_migration_records_itself_and_the_newest_is_the_one_that_this_program_needs() {
+        assert_eq!(MIGRATIONS.iter().map(|migration| migration.version).max(), Some(NEEDED));
+        let records = |migration: &&Migration| {
+            migration.sql.as_str().contains(&format!("INSERT INTO schema_versions (version, oldest_compatible) VALUES ({}, ", migration.version))
+        };
+        let first = MIGRATIONS.iter().find(records).unwrap().version;
+        for migration in MIGRATIONS.iter().filter(|migration| migration.version > first) {
+            assert!(records(&migration), "{} inserts its row into schema_versions", migration.version);
+        }
+    }
+
+    #[test]
+    fn a_migration_that_was_passed_over_is_found_whatever_newer_ones_there_are() {
+        let mut recorded: BTreeSet<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+        assert_eq!(left_out(&recorded), None);
+        // those before the first record have none
+        recorded.pop_first();
+        assert_eq!(left_out(&recorded), None);
+        let one = *recorded.iter().nth(3).unwrap();
+        recorded.remove(&one);
+        recorded.insert(NEEDED + 1);
+        assert_eq!(left_out(&recorded), Some(one));
     }
 }

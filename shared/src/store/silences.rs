@@ -25,6 +25,27 @@ pub const BACKLOG_SECONDS_MAX: f64 = 1_800.0;
 pub struct Doubt {
     pub company_id: Uuid,
     pub provider: Provider,
+    /// Whether it was silent at the last judgement.
+    pub silent: bool,
+}
+
+/// What waits in our own queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting<'a> {
+    Nothing,
+    /// Messages for these roles.
+    For(&'a [&'a str]),
+    /// The broker did not say.
+    Unknown,
+}
+
+/// Until when a provider was heard.
+#[derive(Clone, Copy, Debug, PartialEq, sqlx::FromRow)]
+pub struct Heard {
+    /// What was received before was handled, or waits for longer than anybody waits for it.
+    pub until: DateTime<Utc>,
+    /// How long what we handle now had to wait; longer than [`BACKLOG_SECONDS_MAX`] if our queues stand.
+    pub behind_seconds: f64,
 }
 
 /// What was found about one company and provider.
@@ -40,21 +61,32 @@ pub enum Verdict {
     },
 }
 
-/// Notes whether messages of the provider wait in our queues now, and tells until when everything that it sent was heard: until now, or until the last time at which none
-/// waited, or [`BACKLOG_SECONDS_MAX`] ago. What happened later is left to its webhook: an ordinary backlog is no loss. (What is retried in a delay tier, or lies in a spool
-/// whose broker just came back, is not seen here.)
+/// Notes what waits in our queues now, and tells until when everything that the provider sent was heard: until now, if nothing waits. Else until what is being handled now was
+/// received: a queue is first in, first out, so the oldest of what each waiting role handled within the last minute was received before everything that still waits for it
+/// (a role that handled nothing tells nothing). And if that is not known, until it was last known; [`BACKLOG_SECONDS_MAX`] ago at the latest. What happened later is left to its
+/// webhook: a backlog is no loss. (What is retried in a delay tier, or lies in a spool whose broker just came back, is not seen here.)
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn listen(tx: &mut CompanyTx, provider: Provider, nothing_waits: bool) -> Result<DateTime<Utc>, StoreError> {
-    sqlx::query_scalar(
-        "INSERT INTO hearing AS h (provider, nothing_waited_at) VALUES ($1, frontdesk_now() - CASE WHEN $2 THEN interval '0' ELSE make_interval(secs => $3) END)
-         ON CONFLICT (provider) DO UPDATE SET nothing_waited_at = CASE WHEN $2 THEN excluded.nothing_waited_at ELSE h.nothing_waited_at END
-         RETURNING greatest(nothing_waited_at, frontdesk_now() - make_interval(secs => $3))",
+pub async fn listen(tx: &mut CompanyTx, provider: Provider, waiting: Waiting<'_>) -> Result<Heard, StoreError> {
+    let roles: &[&str] = if let Waiting::For(roles) = waiting { roles } else { &[] };
+    sqlx::query_as(
+        "WITH handled AS (
+             SELECT CASE WHEN count(DISTINCT role) = cardinality($4) THEN min(at - make_interval(secs => (coalesce(queued_ms, 0) + coalesce(took_ms, 0)) / 1000.0)) END AS since
+             FROM attempts WHERE at > frontdesk_now() - interval '60 seconds' AND role = ANY($4) AND lane = 'bulk' AND attempt = 1
+         ), noted AS (
+             INSERT INTO hearing AS h (provider, nothing_waited_at) VALUES ($1, frontdesk_now() - CASE WHEN $2 THEN interval '0' ELSE make_interval(secs => $3) END)
+             ON CONFLICT (provider) DO UPDATE SET nothing_waited_at = CASE WHEN $2 THEN excluded.nothing_waited_at
+                 ELSE greatest(h.nothing_waited_at, (SELECT since FROM handled)) END
+             RETURNING nothing_waited_at
+         )
+         SELECT greatest(nothing_waited_at, frontdesk_now() - make_interval(secs => $3)) AS until,
+                greatest(0, extract(epoch FROM frontdesk_now() - nothing_waited_at))::double precision AS behind_seconds FROM noted",
     )
     .bind(provider.name())
-    .bind(nothing_waits)
+    .bind(waiting == Waiting::Nothing)
     .bind(BACKLOG_SECONDS_MAX)
+    .bind(roles)
     .fetch_one(tx.connection())
     .await
     .map_err(failed("note whether webhooks wait"))
@@ -89,9 +121,11 @@ pub async fn missed(tx: &mut CompanyTx, provider: Provider, happened_at: &[DateT
 /// # Errors
 /// When Postgres is away.
 pub async fn in_doubt(pool: &PgPool) -> Result<Vec<Doubt>, StoreError> {
-    let rows: Vec<(Uuid, String)> =
-        sqlx::query_as("SELECT company_id, provider FROM silences_to_judge()").fetch_all(pool).await.map_err(failed("list companies that may be silent"))?;
-    rows.into_iter().map(|(company_id, provider)| Ok(Doubt { company_id, provider: Provider::of_column("silences", &provider)? })).collect()
+    let rows: Vec<(Uuid, String, bool)> = sqlx::query_as("SELECT company_id, provider, silent FROM silences_to_judge()")
+        .fetch_all(pool)
+        .await
+        .map_err(failed("list companies that may be silent"))?;
+    rows.into_iter().map(|(company_id, provider, silent)| Ok(Doubt { company_id, provider: Provider::of_column("silences", &provider)?, silent })).collect()
 }
 
 /// Judges the transaction's company and notes the verdict. What was missed before the last webhook is forgotten.

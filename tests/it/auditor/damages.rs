@@ -41,6 +41,7 @@ pub const IN_ROWS: &[Damage] = &[
         "was given up: poison",
         &["INSERT INTO dead_letters (id, message_id, kind, queue, reason, body) VALUES (gen_random_uuid(), 'p', 'retell.call_ended', 'frontdesk.calls', 'poison', '{}')"],
     ),
+    damage(Invariant::NoLoss, "call_ended of the call", &["UPDATE calls SET repaired = '{call_ended}' WHERE number = 1"]),
     damage(
         Invariant::NoLoss,
         "is lost",

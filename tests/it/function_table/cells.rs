@@ -88,6 +88,16 @@ fn unknown_service() -> Entry {
     is(Before::Nothing, wish("Fremde Beratung"), Key::ServiceChoice, json!({ "success": false, "reason": "unknown_service" }))
 }
 
+/// What reference/domain.md 2.2 lists of a customer who was there and comes again.
+fn returning() -> Value {
+    let visit = |starts_at: &str, status: &str| json!({ "starts_at": starts_at, "status": status, "service": "Beratung", "staff": "Rieke Sommerfeld" });
+    json!({
+        "success": true, "found": true, "status": "existing_customer", "vip_status": "gold", "total_appointments": 2, "no_show_count": 0,
+        "predicted_service": "Beratung", "preferred_staff": "Rieke Sommerfeld",
+        "next_appointment": visit("{date} {time}", "booked"), "appointment_history": [visit("{last} {time}", "completed")],
+    })
+}
+
 /// Every function has its entries; a new one does not compile without them.
 pub fn of(function: Function) -> Entries {
     match function {
@@ -117,7 +127,7 @@ fn about_the_caller(function: Function) -> Entries {
         Function::IdentifyCustomer => {
             let found = |found: bool, status: &str| json!({ "success": true, "found": found, "status": status });
             Entries {
-                found: cell(Before::GoldCustomer, json!({}), Key::GreetVip, with(found(true, "existing_customer"), "vip_status", json!("gold"))),
+                found: cell(Before::Returning, json!({}), Key::GreetVip, returning()),
                 none: is(Before::Nothing, json!({ "customer_name": "Erika Musterfrau" }), Key::GreetNew, found(false, "new_customer")),
                 anonymous: is(Before::Customer, json!({ "customer_name": "Erika Musterfrau" }), Key::GreetAnonymous, found(false, "anonymous")),
                 foreign: is(Before::Nothing, json!({}), Key::GreetNew, with(found(false, "new_customer"), "vip_status", json!("none"))),

@@ -17,6 +17,9 @@ pub const FOREIGN: &str = "Fremd";
 /// Of a customer that the scene knows.
 pub const NAME: &str = "Erika Musterfrau";
 
+/// How long before its next appointment a returning customer was there.
+pub const LAST_VISIT_DAYS: i32 = 60;
+
 /// What is there before the function is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Before {
@@ -26,6 +29,8 @@ pub enum Before {
     Customer,
     /// A customer whom the company made gold.
     GoldCustomer,
+    /// A gold customer who was there once and comes again at the cell's time.
+    Returning,
     /// A customer with an appointment, booked by phone in an earlier call.
     Appointment,
     /// Somebody else has the cell's time.
@@ -68,7 +73,7 @@ impl Scene {
         }
         let other = world.add_company(&other).await;
         // the wall's clock shall not decide whether anybody answers a transferred call
-        let day = json!([["00:00", "23:59"]]);
+        let day = json!([["00:00", "24:00"]]);
         let week: Value =
             ["mon", "tue", "wed", "thu", "fri", "sat", "sun"].iter().map(|name| ((*name).to_owned(), day.clone())).collect::<serde_json::Map<_, _>>().into();
         sqlx::query("UPDATE companies SET transfer_hours = $1").bind(&week).execute(&world.db).await.unwrap();
@@ -90,6 +95,10 @@ impl Scene {
             Before::Nothing => {}
             Before::Customer => self.customer(self.world.company.company_id, &number, NAME, "none").await,
             Before::GoldCustomer => self.customer(self.world.company.company_id, &number, NAME, "gold").await,
+            Before::Returning => {
+                self.customer(self.world.company.company_id, &number, NAME, "gold").await;
+                self.visits(n, &number, &caller.slot).await;
+            }
             Before::Appointment => {
                 self.customer(self.world.company.company_id, &number, NAME, "none").await;
                 let mut earlier = self.world.retell.inbound(&number, OUR_NUMBER);
@@ -127,6 +136,28 @@ impl Scene {
             .execute(&self.world.db)
             .await
             .unwrap();
+    }
+
+    /// One appointment that is over, [`LAST_VISIT_DAYS`] before the cell's day, and one at the cell's time.
+    async fn visits(&self, n: i64, number: &str, [date, time, _]: &[String; 3]) {
+        sqlx::query(
+            "INSERT INTO appointments (id, company_id, number, branch_id, customer_id, service_id, staff_id, status, starts_at, ends_at, time_zone, calcom_uid, created_by, booking_source)
+             SELECT gen_random_uuid(), c.company_id, 600000 + 2 * $2 + v.place, (SELECT id FROM branches b WHERE b.company_id = c.company_id ORDER BY name LIMIT 1), c.id, s.id,
+                    (SELECT m.staff_id FROM service_staff m WHERE m.service_id = s.id), v.status, v.starts_at, v.starts_at + interval '30 minutes', 'Europe/Berlin',
+                    'visit-' || $2 || '-' || v.place, 'customer', 'calcom_webhook'
+             FROM customers c JOIN services s ON s.company_id = c.company_id AND s.name = 'Beratung',
+                  (VALUES (0, 'completed', ($3::date - $5 + $4::time) AT TIME ZONE 'Europe/Berlin'), (1, 'booked', ($3::date + $4::time) AT TIME ZONE 'Europe/Berlin')) AS v(place, status, starts_at)
+             WHERE c.company_id = $1 AND c.phone = $6",
+        )
+        .bind(self.world.company.company_id)
+        .bind(n)
+        .bind(date)
+        .bind(time)
+        .bind(LAST_VISIT_DAYS)
+        .bind(number)
+        .execute(&self.world.db)
+        .await
+        .unwrap();
     }
 
     /// The same number is a platinum customer of the other tenant, with an appointment of its own: ids that a model could have picked up anywhere.

@@ -80,6 +80,9 @@ pub enum Failure {
     Contention { cause: Cause },
     /// Postgres is away: the runtime holds the delivery and begins again when it is back. Burns no attempt.
     StoreAway { cause: Cause },
+    /// A statement took longer than Postgres lets one take. Postgres is there: nobody else waits, and this is tried again after a delay. Burns no attempt and is never parked,
+    /// because an overloaded Postgres does it to everybody (faults D5).
+    StoreSlow { cause: Cause },
 }
 
 impl Failure {
@@ -103,6 +106,7 @@ impl Failure {
             Self::Retry { class, .. } | Self::Wait { class, .. } => class,
             Self::Contention { .. } => "store_contention",
             Self::StoreAway { .. } => "store_unavailable",
+            Self::StoreSlow { .. } => "store_slow",
         }
     }
 }
@@ -115,6 +119,7 @@ impl fmt::Display for Failure {
             Self::Wait { class, .. } => write!(formatter, "not yet: {class}"),
             Self::Contention { .. } => formatter.write_str("another transaction stood in the way"),
             Self::StoreAway { .. } => formatter.write_str("the database is away"),
+            Self::StoreSlow { .. } => formatter.write_str("a statement took too long"),
         }
     }
 }
@@ -124,12 +129,12 @@ impl Error for Failure {
         match self {
             Self::Park { .. } => None,
             Self::Retry { cause, .. } | Self::Wait { cause, .. } => cause.as_ref().map(|cause| cause.as_ref() as &(dyn Error + 'static)),
-            Self::Contention { cause } | Self::StoreAway { cause } => Some(cause.as_ref()),
+            Self::Contention { cause } | Self::StoreAway { cause } | Self::StoreSlow { cause } => Some(cause.as_ref()),
         }
     }
 }
 
-/// Contention is repeated, an absent Postgres is waited for, a value that cannot be stored is parked; a refused constraint or an unreadable row is retried (a newer schema may be rolling out)
+/// Contention is repeated, an absent Postgres is waited for, a statement that took too long is tried later, a value that cannot be stored is parked; a refused constraint or an unreadable row is retried (a newer schema may be rolling out)
 /// and parked in the end.
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
@@ -137,6 +142,8 @@ impl From<StoreError> for Failure {
             Self::Contention { cause: Box::new(error) }
         } else if error.is_unavailable() {
             Self::StoreAway { cause: Box::new(error) }
+        } else if error.is_slow() {
+            Self::StoreSlow { cause: Box::new(error) }
         } else if error.is_bad_value() {
             Self::park(reason::POISON, "the body holds a value that cannot be stored")
         } else {

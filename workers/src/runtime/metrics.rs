@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use shared::domain::policies::Limit;
 use shared::envelope::{Kind, Lane, Role};
 use shared::telemetry::metrics::{LATENCY_BUCKETS, counter_by, gauge, register};
 
 use super::handler::reason;
+use crate::call_claims::AgentMetrics;
+use crate::consistency_metrics::ConsistencyMetrics;
 use crate::reconcile_metrics::ReconcileMetrics;
 
 /// What became of one delivery, as counted and as recorded in `attempts`.
@@ -58,10 +61,15 @@ pub struct Metrics {
     group: HistogramVec,
     in_flight: IntGaugeVec,
     dead_letters: IntCounterVec,
+    limits_reached: IntCounterVec,
     pub outbox_depth: IntGauge,
     pub panics: IntCounter,
     /// What the sweeps of both providers had to repair.
     pub reconcile: ReconcileMetrics,
+    /// What the ends of calls show of their agents.
+    pub agents: AgentMetrics,
+    /// What the daily check of all rows found.
+    pub consistency: ConsistencyMetrics,
 }
 
 impl Metrics {
@@ -89,9 +97,18 @@ impl Metrics {
                 "reason",
                 reason::ALL.into_iter().chain([OTHER]),
             )?,
+            limits_reached: counter_by(
+                registry,
+                "frontdesk_function_limits_reached_total",
+                "Functions that were refused because a call or a company uses too many a minute",
+                "limit",
+                Limit::ALL.map(Limit::name),
+            )?,
             outbox_depth: gauge(registry, "frontdesk_outbox_depth", "Messages that wait to be published")?,
             panics: shared::telemetry::metrics::counter(registry, "frontdesk_panics_total", "Panics caught in handlers")?,
             reconcile: ReconcileMetrics::new(registry)?,
+            agents: AgentMetrics::new(registry)?,
+            consistency: ConsistencyMetrics::new(registry)?,
         })
     }
 
@@ -108,6 +125,11 @@ impl Metrics {
             group: self.group.with_label_values(&labels),
             in_flight: self.in_flight.with_label_values(&labels),
         }
+    }
+
+    /// Counts a function that a limit refused; twice if its transaction is repeated.
+    pub fn limited(&self, limit: Limit) {
+        self.limits_reached.with_label_values(&[limit.name()]).inc();
     }
 
     /// Counts a dead letter.
@@ -151,6 +173,7 @@ mod tests {
         lane.settled(None, Outcome::Parked);
         metrics.parked("unknown_kind");
         metrics.parked("no such reason");
+        metrics.limited(Limit::Company);
         let text = String::from_utf8(shared::telemetry::metrics::render(&registry).unwrap()).unwrap();
         for line in [
             r#"frontdesk_messages_total{kind="calcom.booking_created",lane="bulk",outcome="duplicate",role="booking"} 1"#,
@@ -159,6 +182,8 @@ mod tests {
             r#"frontdesk_dead_letters_total{reason="unknown_kind"} 1"#,
             r#"frontdesk_dead_letters_total{reason="other"} 1"#,
             r#"frontdesk_dead_letters_total{reason="poison"} 0"#,
+            r#"frontdesk_function_limits_reached_total{limit="call"} 0"#,
+            r#"frontdesk_function_limits_reached_total{limit="company"} 1"#,
         ] {
             assert!(text.contains(line), "{line} is missing in:\n{text}");
         }

@@ -84,7 +84,9 @@ pub fn settle(ended: &Ended, attempt: u32, age: Duration, policy: &Policy) -> Se
             policy.wait(age, attempt).unwrap_or_else(|| Settlement::Park { reason: reason::WAITED_TOO_LONG, detail: (*class).to_owned() })
         }
         // never a dead letter for what the database does to us (faults D5)
-        Ended::Failed(Failure::Contention { .. } | Failure::StoreAway { .. }) => Settlement::Delay { tier: Tier::FiveSeconds, attempt },
+        Ended::Failed(Failure::Contention { .. } | Failure::StoreAway { .. } | Failure::StoreSlow { .. }) => {
+            Settlement::Delay { tier: Tier::FiveSeconds, attempt }
+        }
         Ended::Failed(Failure::Retry { .. }) | Ended::Panicked | Ended::TimedOut => {
             let tier = usize::try_from(attempt).ok().and_then(|attempt| TIERS.get(attempt.saturating_sub(1)).or(TIERS.last()));
             match tier.filter(|_| attempt < policy.attempts_max) {
@@ -151,6 +153,7 @@ mod tests {
             (wait(), 1, HOUR + SECOND, park(reason::WAITED_TOO_LONG, "not_yet")),
             (Ended::Failed(Failure::Contention { cause: cause() }), 8, 9 * HOUR, delay(FiveSeconds, 8)),
             (Ended::Failed(Failure::StoreAway { cause: cause() }), 8, 9 * HOUR, delay(FiveSeconds, 8)),
+            (Ended::Failed(Failure::StoreSlow { cause: cause() }), 8, 9 * HOUR, delay(FiveSeconds, 8)),
             (Ended::Failed(Failure::park(reason::UNKNOWN_NUMBER, "")), 1, SECOND, park(reason::UNKNOWN_NUMBER, "")),
         ];
         let policy = Policy::scaled(Scale::REAL);

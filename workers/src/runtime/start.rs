@@ -235,7 +235,7 @@ async fn boot(context: &Context) -> Result<(), StartError> {
                 tracing::info!(schema.version = found.version, "the schema fits");
                 break;
             }
-            Err(error) if error.is_unavailable() => tracing::warn!(cause = %chain(&error), "waiting for the database"),
+            Err(error) if error.is_unavailable() || error.is_slow() => tracing::warn!(cause = %chain(&error), "waiting for the database"),
             Err(error) => return Err(StartError::Schema(error)),
         }
         pause(context).await?;

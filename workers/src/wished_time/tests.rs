@@ -55,6 +55,26 @@ fn a_day_and_a_time_are_one_moment_however_they_are_told() {
     assert_eq!(told(json!({"date": "morgen", "time": "14:30"})), at("2026-11-25 14:30"));
 }
 
+/// What figures without a leading zero show is a clock's face, by the same rule as what is said (R1 of `domain::spoken_time`): nobody comes at a quarter past three at night.
+#[test]
+fn a_time_in_figures_is_read_as_if_it_were_said() {
+    let afternoon = at("2026-11-26 15:15");
+    for arguments in [
+        json!({"date": "2026-11-26", "time": "3:15"}),
+        json!({"datum": "26.11.2026", "uhrzeit": "3:15 Uhr"}),
+        json!({"date": "übermorgen", "time": "3:15"}),
+        json!({"datetime": "2026-11-26 3:15"}),
+        json!({"datetime": "2026-11-26T15:15:00", "time": "3:15"}),
+        json!({"date": "übermorgen um 15:15", "time": "3:15"}),
+    ] {
+        assert_eq!(told(arguments.clone()), afternoon, "{arguments}");
+    }
+    assert_eq!(told(json!({"date": "2026-11-26", "time": "03:15"})), at("2026-11-26 03:15"), "a leading zero is a clock of 24 hours");
+    for (time, read) in [("9:30", "09:30"), ("7:15", "07:15"), ("12:30", "12:30"), ("3:15 nachts", "03:15")] {
+        assert_eq!(told(json!({"date": "2026-11-26", "time": time})), at(&format!("2026-11-26 {read}")), "{time}");
+    }
+}
+
 /// Incident 62: "diese Woche" and "vormittags" were booked as tomorrow 14:00.
 #[test]
 fn what_is_vague_is_searched_or_asked_and_never_booked() {
@@ -111,4 +131,34 @@ fn the_hour_that_the_clocks_skip_is_refused_in_every_form() {
 fn the_new_time_of_a_move_is_asked_as_such() {
     let Err(answer) = Wished::Date("2026-11-26".parse().unwrap()).moment(Which::New) else { panic!("a date is no moment") };
     assert_eq!(answer["message"], Key::AskNewDateAndTime.german());
+}
+
+/// Incidents 56, 60, 62 and 66: the days and times that `bad_tool_calls` sends through the whole system, here all at once.
+#[test]
+fn what_a_model_makes_up_is_asked_back() {
+    let wrong: Vec<String> = [
+        (json!({"date": "17. Juni 2024", "time": "10:00"}), "past_date"),
+        (json!({"datetime": "2024-05-17T10:00:00Z"}), "past_date"),
+        (json!({"date": "31. Februar", "time": "10:00"}), "invalid_date"),
+        (json!({"date": "31.02.2027", "time": "10:00"}), "invalid_date"),
+        (json!({"date": "2027-02-30", "time": "10:00"}), "invalid_date"),
+        (json!({"date": "16.05.2024", "time": "10:00"}), "date_required"),
+        (json!({"date": "{{new_datum}}", "time": "10:00"}), "date_required"),
+        (json!({"date": "diese Woche", "time": "vormittags"}), "time_required"),
+        (json!({"date": "4. November", "time": "10:00"}), "far_date"),
+        (json!({"date": "2099-01-05", "time": "10:00"}), "too_far"),
+        (json!({"date": ["2026-11-26"], "time": "10:00"}), "argument"),
+        (json!({"date": "2026-11-26", "time": {"hour": 10}}), "argument"),
+        (json!({"date": 20_261_126, "time": "10:00"}), "not_understood"),
+        (json!({"date": "2026-11-26", "time": null}), "time_required"),
+        (json!({"date": "2026-11-26", "time": "25:00"}), "no_such_time"),
+        (json!({"date": "2026-11-26", "time": "zwischen 9 und 11"}), "time_required"),
+    ]
+    .into_iter()
+    .filter_map(|(arguments, expected)| {
+        let found = reason(told(arguments.clone()));
+        (found != expected).then(|| format!("{arguments}: {found}, not {expected}"))
+    })
+    .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

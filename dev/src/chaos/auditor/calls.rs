@@ -1,9 +1,9 @@
 //! Calls against Retell's own list (I5): what the stand-in says of each call is what our row says, in status, end and duration. And before the last sweeps had
-//! their chance: what an acknowledged event told was taken in by then, or a sweep has covered up its loss (I1).
+//! their chance: what an acknowledged event told was taken in by then; and at no time did a sweep have to cover up its loss (I1).
 //!
 //! Called by `convergence` and `no_loss`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,6 +21,8 @@ pub struct CallRow {
     pub status: String,
     pub ended_at: Option<DateTime<Utc>>,
     pub duration_ms: Option<i64>,
+    /// Events that a sweep made up for, and that no webhook has told since.
+    pub repaired: Vec<String>,
 }
 
 /// A sweep takes calls in that ended so long ago; its webhooks may still be on their way before.
@@ -113,6 +115,21 @@ pub fn told_before_sweeps(record: &Record, findings: &mut Findings) {
     }
 }
 
+/// What a sweep of the campaign's hours made up for although its webhook was acknowledged: the event's effect was lost. (A webhook that comes after the sweep prevails over it;
+/// one that lies before a human was not lost.)
+pub fn covered_up(record: &Record, evidence: &Evidence, findings: &mut Findings) {
+    let webhooks = record.retell.webhooks();
+    let told: HashSet<(&str, &str)> =
+        webhooks.iter().filter(|webhook| webhook.acknowledged).map(|webhook| (webhook.call_id.as_str(), webhook.event.as_str())).collect();
+    for row in &evidence.rows.calls {
+        let id = &row.retell_call_id;
+        for event in row.repaired.iter().filter(|event| !evidence.rows.parked_calls.contains(&(id.clone(), (*event).clone()))) {
+            findings
+                .expect(!told.contains(&(id, event)), || format!("{event} of the call {id} was told by an acknowledged webhook, and made up for by a sweep"));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,8 +138,8 @@ mod tests {
     fn a_call_differs_by_its_row_its_stage_its_end_and_its_duration() {
         let call =
             CallObject { call_id: "c".to_owned(), start_timestamp: Some(1_000), end_timestamp: Some(5_000), duration_ms: Some(4_000), ..Default::default() };
-        let row =
-            CallRow { retell_call_id: "c".to_owned(), status: "ended".to_owned(), ended_at: DateTime::from_timestamp_millis(5_000), duration_ms: Some(4_000) };
+        let ended_at = DateTime::from_timestamp_millis(5_000);
+        let row = CallRow { retell_call_id: "c".to_owned(), status: "ended".to_owned(), ended_at, duration_ms: Some(4_000), repaired: Vec::new() };
         let said = |row: Option<&CallRow>| differs(&call, row, 2).unwrap_or_default();
         assert_eq!(said(Some(&row)), "");
         assert!(said(None).contains("not in ours"));

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone as _, Utc};
 
 use super::super::record::{Record, Wish, WishKind};
+use super::super::tenants::ZONE;
 use super::evidence::Evidence;
 use super::findings::Findings;
 use super::rows::FunctionRow;
@@ -14,6 +15,8 @@ use super::wishes::{done, of_callers};
 /// Done 4 of issue 3: at least 99.5 % are confirmed. Of fewer than 600 three may fail: a share of them is an anecdote.
 const FAILED_ONE_IN: usize = 200;
 const FAILED_FREE: usize = 3;
+/// A hold on a person's time is as long as the service.
+const LONGEST_SERVICE: TimeDelta = TimeDelta::hours(1);
 /// When a change is settled, its slot is free; for clocks that read the same time a moment apart.
 const KNOWN_FREE_AFTER: TimeDelta = TimeDelta::seconds(1);
 
@@ -25,6 +28,8 @@ pub struct Failed {
     pub failed: BTreeMap<String, usize>,
     /// Uttered before an earlier wish of the same appointment was taken in: whoever rings again before the booking is known hears that there is none.
     pub early: usize,
+    /// For a time that another caller had been offered just before, and that was held for him.
+    pub held: usize,
     /// Moves and cancellations that were refused before any intent was recorded. Counted and printed, not judged: how many are rightly so has not been measured.
     pub refused_changes: usize,
 }
@@ -34,9 +39,10 @@ impl Failed {
         let classes: Vec<String> = self.failed.iter().map(|(class, times)| format!("{times} × {class}")).collect();
         let (times, all, early) = (self.times(), self.all, self.early);
         format!(
-            "{times} of {all} that could be fulfilled{}{}; {early} came too early, {} other changes were refused",
+            "{times} of {all} that could be fulfilled{}{}; {early} came too early, {} were for a time offered to somebody else, {} other changes were refused",
             if classes.is_empty() { "" } else { ": " },
             classes.join(", "),
+            self.held,
             self.refused_changes
         )
     }
@@ -46,7 +52,8 @@ impl Failed {
     }
 }
 
-/// Every acknowledged wish of a caller for what was free: done, or a failure. Not counted: rivals for one slot, what was wished of an appointment that was not made
+/// Every acknowledged wish of a caller for what was free: done, or a failure. Not counted: rivals for one slot, what the
+/// loser of a race was offered instead (a slot offered is held), what was wished of an appointment that was not made
 /// (which is a failure once), and what overtook an earlier wish of the same appointment, or was overtaken. Whether a slot was free, the campaign knows; not the product's
 /// own reason.
 pub fn failed_share(record: &Record, evidence: &Evidence) -> Failed {
@@ -56,6 +63,7 @@ pub fn failed_share(record: &Record, evidence: &Evidence) -> Failed {
     let mut in_order: Vec<_> = of_callers(record).collect();
     in_order.sort_by_key(|(wish, ..)| wish.uttered_at);
     let freed = freed(&in_order, evidence, &rows);
+    let offers = offers(&in_order, &rows);
     let mut found = Failed::default();
     let mut broken_off: HashSet<u64> = HashSet::new();
     let recorded_at = |message_id: &str| Some(evidence.intent(rows.get(message_id)?.intent_id?)?.created_at);
@@ -83,8 +91,14 @@ pub fn failed_share(record: &Record, evidence: &Evidence) -> Failed {
             broken_off.insert(wish.appointment);
             continue;
         }
+        let is_done = is_done(wish, message_id);
+        if !is_done && wish.kind != WishKind::Cancel && offers.iter().any(|offer| offer.is_in_the_way_of(wish)) {
+            found.held += 1;
+            broken_off.insert(wish.appointment);
+            continue;
+        }
         found.all += 1;
-        if is_done(wish, message_id) {
+        if is_done {
             continue;
         }
         broken_off.insert(wish.appointment);
@@ -107,6 +121,38 @@ fn freed(in_order: &[(&Wish, &str, &str)], evidence: &Evidence, rows: &HashMap<&
         }
     }
     freed
+}
+
+/// A time that a caller was offered instead of the one he wanted.
+struct Offer {
+    company: usize,
+    appointment: u64,
+    starts_at: DateTime<Utc>,
+    asked_at: DateTime<Utc>,
+}
+
+impl Offer {
+    /// Whether it was held for somebody else when that was wished for.
+    fn is_in_the_way_of(&self, wish: &Wish) -> bool {
+        let overlaps = (self.starts_at - wish.starts_at).abs() < LONGEST_SERVICE;
+        self.company == wish.company && self.appointment != wish.appointment && overlaps && self.asked_at <= wish.uttered_at
+    }
+}
+
+/// All of them, by the answers that our rows keep: the campaign itself hears only those that came in time.
+fn offers(in_order: &[(&Wish, &str, &str)], rows: &HashMap<&str, &FunctionRow>) -> Vec<Offer> {
+    let of = |(wish, _, message_id): &(&Wish, &str, &str)| {
+        let told = rows.get(message_id).and_then(|row| row.offered.as_array()).into_iter().flatten();
+        let starts: Vec<_> = told.filter_map(|slot| start_of(slot["date"].as_str()?, slot["time"].as_str()?)).collect();
+        let (company, appointment, asked_at) = (wish.company, wish.appointment, wish.uttered_at);
+        starts.into_iter().map(move |starts_at| Offer { company, appointment, starts_at, asked_at })
+    };
+    in_order.iter().flat_map(of).collect()
+}
+
+fn start_of(date: &str, time: &str) -> Option<DateTime<Utc>> {
+    let local = NaiveDateTime::parse_from_str(&format!("{date} {time}"), "%Y-%m-%d %H:%M").ok()?;
+    Some(ZONE.from_local_datetime(&local).earliest()?.to_utc())
 }
 
 /// At most one in two hundred fails.
@@ -143,6 +189,17 @@ mod tests {
             told: None,
             uttered_at: DateTime::UNIX_EPOCH,
         }
+    }
+
+    #[test]
+    fn what_was_offered_to_one_caller_is_held_from_another_and_only_afterwards() {
+        let at = |hour: u32| wish(WishKind::Book, 2, hour);
+        let starts_at = start_of("2026-07-06", "12:30").unwrap();
+        assert_eq!(starts_at, at(10).starts_at + TimeDelta::minutes(30));
+        let offer = Offer { company: at(10).company, appointment: 1, starts_at, asked_at: DateTime::UNIX_EPOCH };
+        assert!(offer.is_in_the_way_of(&at(10)) && offer.is_in_the_way_of(&at(11)));
+        assert!(!offer.is_in_the_way_of(&at(12)) && !offer.is_in_the_way_of(&wish(WishKind::Book, 1, 10)), "another time, and his own");
+        assert!(!Offer { asked_at: DateTime::UNIX_EPOCH + TimeDelta::seconds(1), ..offer }.is_in_the_way_of(&at(10)), "it was free when it was wished for");
     }
 
     #[test]

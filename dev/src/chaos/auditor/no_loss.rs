@@ -49,6 +49,7 @@ pub async fn judge(record: &Record, evidence: &Evidence) -> Judged {
     refusals::judge(record, &mut findings);
     covered_up(evidence, &mut findings);
     calls::told_before_sweeps(record, &mut findings);
+    calls::covered_up(record, evidence, &mut findings);
     wishes::kept(record, evidence, &mut findings);
     fulfilled::few_failed(record, evidence, &mut findings);
     wishes::few_put_off(record, &mut findings);

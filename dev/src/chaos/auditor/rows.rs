@@ -1,6 +1,9 @@
 //! What our tables say, read with SQL of the auditor's own and past row-level security. Plain data; the judgement stands in the invariants' files.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
@@ -14,6 +17,8 @@ pub struct Rows {
     pub intents: Vec<IntentRow>,
     pub functions: Vec<FunctionRow>,
     pub calls: Vec<CallRow>,
+    /// Call and event of what lies before a human.
+    pub parked_calls: HashSet<(String, String)>,
 }
 
 #[derive(Debug, Clone, FromRow)]
@@ -91,6 +96,8 @@ pub struct FunctionRow {
     pub intent_id: Option<Uuid>,
     /// Somebody promised to call back, whatever became of that.
     pub called_back: bool,
+    /// The times that the caller was offered instead, which were held for him: `[{date, time, …}]` by the company's clock.
+    pub offered: Value,
 }
 
 impl Rows {
@@ -118,12 +125,20 @@ impl Rows {
             .await?,
             functions: sqlx::query_as(
                 "SELECT f.message_id, f.success, f.result ->> 'reason' AS reason, f.told, i.id AS intent_id,
-                        EXISTS (SELECT FROM callback_requests b WHERE b.company_id = f.company_id AND b.call_id = f.call_id) AS called_back
+                        EXISTS (SELECT FROM callback_requests b WHERE b.company_id = f.company_id AND b.call_id = f.call_id) AS called_back,
+                        COALESCE(f.result -> 'alternatives', '[]') AS offered
                  FROM function_calls f LEFT JOIN intents i ON i.company_id = f.company_id AND i.function_call_id = f.id",
             )
             .fetch_all(database)
             .await?,
-            calls: sqlx::query_as("SELECT retell_call_id, status, ended_at, duration_ms FROM calls").fetch_all(database).await?,
+            calls: sqlx::query_as("SELECT retell_call_id, status, ended_at, duration_ms, repaired FROM calls").fetch_all(database).await?,
+            parked_calls: sqlx::query_as::<_, (String, String)>(
+                "SELECT DISTINCT unnest(retell_call_ids), substr(kind, length('retell.') + 1) FROM dead_letters WHERE kind LIKE 'retell.call\\_%'",
+            )
+            .fetch_all(database)
+            .await?
+            .into_iter()
+            .collect(),
         })
     }
 }

@@ -35,6 +35,25 @@ pub enum ContactRule {
     Either,
 }
 
+impl ContactRule {
+    pub const ALL: [Self; 3] = [Self::EmailRequired, Self::PhoneRequired, Self::Either];
+
+    /// The literal of `provider_accounts.contact_rule`.
+    #[must_use]
+    pub const fn literal(self) -> &'static str {
+        match self {
+            Self::EmailRequired => "email_required",
+            Self::PhoneRequired => "phone_required",
+            Self::Either => "either",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(literal: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rule| rule.literal() == literal)
+    }
+}
+
 /// What is known of who comes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AttendeeFacts<'a> {

@@ -77,7 +77,7 @@ pub struct Reading {
     pub time: Option<NaiveTime>,
 }
 
-/// What must be asked back. The sentence is [`super::speak::sentence`]; the catalogue finds its text by [`Reason::key`].
+/// What must be asked back. The sentence is `texts::times::question`; [`Reason::key`] is its name in answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     pub reason: Reason,
@@ -126,7 +126,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All, for the catalogue's and our own tests.
+    /// All, for the tests of the catalogue and of this room.
     pub const ALL: [Self; 16] = [
         Self::Past,
         Self::Far,
@@ -146,7 +146,7 @@ impl Reason {
         Self::Vague,
     ];
 
-    /// The key of its text in the catalogue.
+    /// Its name in answers, for the agent.
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
@@ -186,10 +186,10 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// All, for the catalogue's and our own tests.
+    /// All, for the tests of the catalogue and of this room.
     pub const ALL: [Self; 5] = [Self::NoSuchDate, Self::NoSuchTime, Self::SkippedHour, Self::NotUnderstood, Self::TooLong];
 
-    /// The key of its text in the catalogue.
+    /// Its name in answers, for the agent.
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {

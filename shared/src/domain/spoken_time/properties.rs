@@ -131,7 +131,7 @@ proptest! {
             Meaning::Ask(question) => {
                 prop_assert!(question.readings.len() <= READINGS_MAX);
                 prop_assert!(question.readings.iter().all(|reading| reading.date.is_some() || reading.time.is_some()), "{}", text);
-                let sentence = speak::sentence(&question, today);
+                let sentence = crate::texts::times::question(&question, today);
                 prop_assert_eq!(crate::texts::lint::faults(&sentence), [], "{}: {}", text, sentence);
             }
             Meaning::Time(_) | Meaning::Part { date: None, .. } | Meaning::Refuse(_) => {}

@@ -1,10 +1,10 @@
-//! A meaning in German, so that a person understands it and [`super::understand`] reads the same back; and the sentence of a question or a refusal.
+//! A meaning in German, so that a person understands it and [`super::understand`] reads the same back. Not the sentence of a question or a refusal: `texts::times`.
 //!
 //! Figures, not number words: the voice reads "14 Uhr 30" well. The year is said where the date alone would surprise. Called by whoever answers a caller.
 
 use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
 
-use super::meaning::{Days, Meaning, Part, Question, Reading, Reason, Refusal, Times};
+use super::meaning::{Days, Meaning, Part, Reading, Times};
 use crate::domain::local_time;
 
 /// Farther dates are told with their year.
@@ -45,7 +45,7 @@ pub fn time(time: NaiveTime) -> String {
     format!("{} Uhr{minute}{daytime}", time.hour())
 }
 
-/// A value in words; `None` for a question or a refusal: those have a [`sentence`].
+/// A value in words; `None` for a question or a refusal: those have a sentence of the catalogue.
 #[must_use]
 pub fn value(meaning: &Meaning, today: NaiveDate) -> Option<String> {
     Some(match meaning {
@@ -106,53 +106,5 @@ pub fn choices(readings: &[Reading], today: NaiveDate) -> String {
         [] => String::new(),
         [only] => only.clone(),
         [others @ .., last] => format!("{} oder {last}", others.join(", ")),
-    }
-}
-
-/// What to ask back. Each names what the caller can say next.
-#[must_use]
-pub fn sentence(question: &Question, today: NaiveDate) -> String {
-    let all = choices(&question.readings, today);
-    if all.is_empty() {
-        return without_choices(question.reason).to_owned();
-    }
-    match question.reason {
-        Reason::Past => {
-            let (said, others) = question.readings.split_at(1);
-            let said = choices(said, today);
-            match choices(others, today).as_str() {
-                "" => format!("Das wäre für {said}, und das ist schon vorbei. Welcher kommende Tag und welche Uhrzeit passen Ihnen?"),
-                others => format!("Das wäre für {said}, und das ist schon vorbei. Meinen Sie {others}?"),
-            }
-        }
-        Reason::Far => format!("Das wäre erst für {all}. Ist das richtig?"),
-        Reason::WeekdayMismatch => format!("Der Wochentag passt nicht zum Datum. Meinen Sie {all}, oder welchen Tag?"),
-        Reason::DayMissing => format!("Diesen Tag gibt es in dem Monat nicht. Meinen Sie {all}?"),
-        Reason::Several if question.readings.len() > 1 => format!("Ich habe mehrere Zeiten gehört. Welche soll es sein: {all}?"),
-        _ => format!("Meinen Sie {all}?"),
-    }
-}
-
-/// The question of a reason that has no choices to offer.
-const fn without_choices(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Past => "Das ist schon vorbei. Welcher kommende Tag und welche Uhrzeit passen Ihnen?",
-        Reason::Midnight => "Meinen Sie Mitternacht zu Beginn oder am Ende des Tages?",
-        Reason::Several | Reason::Contradiction => "Das habe ich nicht eindeutig verstanden. Welchen Tag und welche Uhrzeit meinen Sie?",
-        Reason::Recurring => "Ich trage gern einen Termin nach dem anderen ein. An welchem Tag soll der erste sein?",
-        Reason::MorningOrEvening | Reason::Quarter => "Um wie viel Uhr genau?",
-        _ => "An welchem Tag und um welche Uhrzeit passt es Ihnen?",
-    }
-}
-
-/// What to say instead of a value.
-#[must_use]
-pub const fn refusal(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::NoSuchDate => "Diesen Tag gibt es im Kalender nicht. Welchen Tag meinen Sie?",
-        Refusal::NoSuchTime => "Diese Uhrzeit gibt es nicht. Um wie viel Uhr meinen Sie?",
-        Refusal::SkippedHour => "Diese Uhrzeit gibt es an dem Tag wegen der Zeitumstellung nicht. Welche andere Uhrzeit passt Ihnen?",
-        Refusal::NotUnderstood => "Die Zeit habe ich leider nicht verstanden. An welchem Tag und um welche Uhrzeit möchten Sie kommen?",
-        Refusal::TooLong => "Das war etwas viel auf einmal. An welchem Tag und um welche Uhrzeit möchten Sie kommen?",
     }
 }

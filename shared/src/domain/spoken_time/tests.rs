@@ -153,11 +153,12 @@ fn another_zone_has_its_own_day_and_its_own_clock() {
 #[test]
 fn every_question_can_be_spoken_and_names_a_next_step() {
     let today = NaiveDate::from_ymd_opt(2025, 10, 18).unwrap();
-    let mut sentences: Vec<String> = Reason::ALL.iter().map(|reason| speak::sentence(&Question { reason: *reason, readings: Vec::new() }, today)).collect();
-    sentences.extend(Refusal::ALL.iter().map(|refusal| speak::refusal(*refusal).to_owned()));
+    let mut sentences: Vec<String> =
+        Reason::ALL.iter().map(|reason| crate::texts::times::question(&Question { reason: *reason, readings: Vec::new() }, today)).collect();
+    sentences.extend(Refusal::ALL.iter().map(|refusal| crate::texts::times::refusal(*refusal).german().to_owned()));
     for row in rows() {
         if let Meaning::Ask(question) = understand(row.phrase, row.now, Berlin) {
-            sentences.push(speak::sentence(&question, row.now.with_timezone(&Berlin).date_naive()));
+            sentences.push(crate::texts::times::question(&question, row.now.with_timezone(&Berlin).date_naive()));
         }
     }
     for sentence in sentences {
@@ -187,7 +188,7 @@ fn a_question_names_its_choices_in_words() {
     ];
     for (at, phrase, expected) in table {
         let Meaning::Ask(question) = understand(phrase, now(at), Berlin) else { panic!("{phrase}") };
-        assert_eq!(speak::sentence(&question, now(at).with_timezone(&Berlin).date_naive()), expected);
+        assert_eq!(crate::texts::times::question(&question, now(at).with_timezone(&Berlin).date_naive()), expected);
     }
 }
 
@@ -205,7 +206,7 @@ fn a_question_without_choices_has_its_own_words() {
         (Reason::Vague, "An welchem Tag und um welche Uhrzeit"),
     ];
     for (reason, beginning) in table {
-        let sentence = speak::sentence(&Question { reason, readings: Vec::new() }, today);
+        let sentence = crate::texts::times::question(&Question { reason, readings: Vec::new() }, today);
         assert!(sentence.starts_with(beginning), "{sentence}");
     }
 }

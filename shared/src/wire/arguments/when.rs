@@ -29,7 +29,8 @@ pub(super) fn exact_date(argument: &'static str, value: &Value) -> Result<NaiveD
     date_of(text).map_or(Err(ArgumentError::NotExact { argument }), |date| date.ok_or(ArgumentError::Invalid { argument }))
 }
 
-/// `HH:MM`, with seconds and "Uhr" tolerated.
+/// `HH:MM`, with seconds and "Uhr" tolerated. "3:15" is not exact: nobody comes at a quarter past three at night, so the grammar reads it (15:15, rule R1 of `domain::spoken_time`);
+/// "03:15" is.
 pub(super) fn exact_time(argument: &'static str, value: &Value) -> Result<NaiveTime, ArgumentError> {
     let text = value.as_str().map(str::trim).ok_or(ArgumentError::NotExact { argument })?;
     time_of(text).map_or(Err(ArgumentError::NotExact { argument }), |time| time.ok_or(ArgumentError::Invalid { argument }))
@@ -76,6 +77,10 @@ fn time_of(text: &str) -> Option<Option<NaiveTime>> {
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let form_ok = (1..=2).contains(&hour.len()) && minute.len() == 2 && second.len() == 2 && digits(hour) && digits(minute) && digits(second);
     form_ok.then_some(())?;
+    // a clock's face: from seven on the grammar reads the same
+    if matches!(hour, "1" | "2" | "3" | "4" | "5" | "6") {
+        return None;
+    }
     // Appointments start on minutes; seconds other than zero are a slip of the model.
     Some(NaiveTime::from_hms_opt(hour.parse().ok()?, minute.parse().ok()?, 0).filter(|_| second.parse::<u8>().is_ok_and(|second| second < 60)))
 }
@@ -109,6 +114,13 @@ mod tests {
         for text in ["09:30", "9:30", "09:30:00", "9:30 Uhr"] {
             assert_eq!(exact_time("time", &json!(text)), Ok(NaiveTime::from_hms_opt(9, 30, 0).unwrap()), "{text}");
         }
+        for text in ["3:15", "3:15 Uhr", "1:00", "6:59"] {
+            assert_eq!(exact_time("time", &json!(text)), Err(ArgumentError::NotExact { argument: "time" }), "{text}: one of the two halves of the day");
+        }
+        for (text, hour) in [("03:15", 3), ("0:15", 0), ("7:15", 7), ("12:15", 12)] {
+            assert_eq!(exact_time("time", &json!(text)), Ok(NaiveTime::from_hms_opt(hour, 15, 0).unwrap()), "{text}");
+        }
+        assert!(matches!(exact_moment("datetime", &json!("2025-10-22 3:15")), Err(ArgumentError::NotExact { .. })));
         assert_eq!(exact_time("time", &json!("24:00")), Err(ArgumentError::Invalid { argument: "time" }));
         assert_eq!(exact_time("time", &json!("9:3")), Err(ArgumentError::NotExact { argument: "time" }));
         assert_eq!(exact_time("time", &json!(930)), Err(ArgumentError::NotExact { argument: "time" }));

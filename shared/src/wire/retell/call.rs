@@ -127,6 +127,13 @@ impl RetellCall<'_> {
         if self.is_outbound() { self.from_number.as_ref() } else { self.to_number.as_ref() }
     }
 
+    /// How often the agent's model was asked.
+    #[must_use]
+    pub fn model_requests(&self) -> Option<i64> {
+        let usage: Value = serde_json::from_str(self.llm_token_usage?.get()).ok()?;
+        usage.get("num_requests").and_then(lenient::whole_of)
+    }
+
     /// A metadata value as text.
     #[must_use]
     pub fn metadata_text(&self, key: &str) -> Option<String> {

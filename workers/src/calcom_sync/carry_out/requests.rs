@@ -97,7 +97,8 @@ async fn send(job: &Job<'_>, client: &CalcomClient, access: Access<'_>, uid: Opt
 fn new_booking(job: &Job<'_>, starts_at: DateTime<Utc>) -> Option<NewBooking> {
     let Leased { intent, appointment, .. } = &job.leased;
     let told = intent.request.get("attendee_email").and_then(Value::as_str).and_then(spoken_email);
-    let phone = job.contact.phone.as_deref().and_then(E164::parse);
+    let phone_told = intent.request.get("attendee_phone").and_then(Value::as_str);
+    let phone = job.contact.phone.as_deref().or(phone_told).and_then(E164::parse);
     // a name that somebody typed in Cal.com is taken as it is; one from a call was screened before it was stored
     let name = appointment.name_given.as_deref().and_then(|name| screen(name, &Reserved::default(), Some(name)).ok());
     let facts = AttendeeFacts {
