@@ -16,7 +16,7 @@ const BOOKINGS: usize = 48;
 const DUMP: &str = "
     SELECT to_jsonb(line) FROM (
         SELECT jsonb_build_array('appointment', to_jsonb(a) - '{id,company_id,number,branch_id,customer_id,service_id,staff_id,created_at,updated_at}'::text[],
-            to_jsonb(c) - '{id,company_id,email,created_at,updated_at}'::text[], s.name, v.name) AS line
+            to_jsonb(c) - '{id,number,company_id,email,created_at,updated_at}'::text[], s.name, v.name) AS line
         FROM appointments a JOIN customers c ON c.id = a.customer_id LEFT JOIN staff s ON s.id = a.staff_id LEFT JOIN services v ON v.id = a.service_id
         UNION ALL SELECT jsonb_build_array('booking', to_jsonb(k) - '{company_id,appointment_id,provider_account_id,first_seen_at,marks}'::text[]) FROM calcom_bookings k
         UNION ALL SELECT jsonb_build_array('modification', to_jsonb(m) - '{id,company_id,appointment_id,customer_id,message_id,created_at}'::text[], a.calcom_uid)

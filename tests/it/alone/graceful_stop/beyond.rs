@@ -18,6 +18,7 @@ use super::load::Sent;
 use super::{INGRESS_STOPPED, Member, WORKED_OFF_WITHIN, full, uids};
 
 const NOT_IN_TIME: &str = "work was still in hand at the end of the drain time";
+const LEASE_KEPT: &str = "the scheduler's lease could not be given back";
 const REQUESTS_NOT_IN_TIME: &str = "requests were still at work at the end of the drain time";
 /// Each has one message in hand, the scheduler a job.
 const HELD_UP: [Role; 5] = [Role::Booking, Role::Reschedule, Role::Cancellation, Role::Calls, Role::Scheduler];
@@ -52,6 +53,8 @@ impl Member {
         match self.role {
             None => assert!(logged.contains(REQUESTS_NOT_IN_TIME) && logged.contains(INGRESS_STOPPED), "{logged}"),
             Some(Role::CalcomSync) => assert_eq!(self.drained(logged), 1, "its own limits are shorter than its drain:\n{logged}"),
+            // its lock waits end after as many seconds as its drain bound: it has either still something in hand, or could not even give its lease back
+            Some(Role::Scheduler) => assert!(logged.contains(NOT_IN_TIME) || logged.contains(LEASE_KEPT), "{logged}"),
             Some(_) => assert!(self.drained(logged) == 0 && logged.contains(NOT_IN_TIME), "the drain was cut short, and it says so:\n{logged}"),
         }
     }

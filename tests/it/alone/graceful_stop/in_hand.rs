@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use dev::calcom_stand_in::sign::sign_calcom;
 use dev::calcom_stand_in::{FaultKind, FaultOp, FaultRule};
-use shared::envelope::Role;
+use serde_json::json;
+use shared::broker::publish::{CONFIRM_TIMEOUT, Publisher, PublisherConfig};
+use shared::broker::{Destination, topology};
+use shared::clock::Clock;
+use shared::envelope::{Envelope, Kind, Lane, MessageId, Role, SCHEMA_VERSION};
 use shared::store::jobs;
 use sqlx::{Postgres, Transaction};
 use tests::web_bookings::WebBookings;
-use tests::{World, eventually, fixtures};
+use tests::{World, eventually, fixtures, world};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
 use super::load::Sent;
 
@@ -44,6 +50,9 @@ impl InHand {
             Some(role) => {
                 // every handler begins with its claim; the load brings the rest
                 let locked = lock(world, "LOCK TABLE inbox IN EXCLUSIVE MODE").await;
+                if role == Role::Backfill {
+                    publish_chunk(world).await;
+                }
                 waits(world, role).await;
                 Self::Waits(locked)
             }
@@ -62,6 +71,30 @@ impl InHand {
             }
         }
     }
+}
+
+/// A chunk of a run that is gone: nobody's, and a message like any other.
+async fn publish_chunk(world: &World) {
+    let config = PublisherConfig { amqp_url: world.amqp_url.clone(), connection_name: "test".into(), in_flight_max: 1, confirm_timeout: CONFIRM_TIMEOUT };
+    let publisher = Publisher::start(config, Clock::system());
+    publisher.watch_ready().wait_for(|ready| *ready).await.unwrap();
+    let (run_id, company_id) = (Uuid::now_v7(), world.company.company_id);
+    let body = Bytes::from(json!({ "company_id": company_id, "run_id": run_id, "table": "appointments", "number": 1, "sent_count": 1 }).to_string());
+    let envelope = Envelope {
+        message_id: MessageId::of_own("backfill.chunk", &body),
+        kind: Kind::BackfillChunk,
+        schema_version: SCHEMA_VERSION,
+        endpoint: None,
+        received_at: world::now(),
+        attempt: 1,
+        deadline: None,
+        reply_to: None,
+        traceparent: None,
+        caller_gone: false,
+        body,
+    };
+    publisher.publish(&Destination::Work(topology::queue(Role::Backfill, Lane::Bulk)), &envelope).await.unwrap();
+    publisher.close(CONFIRM_TIMEOUT).await;
 }
 
 async fn lock(world: &World, statement: &'static str) -> Transaction<'static, Postgres> {
