@@ -1,5 +1,5 @@
 -- What a reviewer of the sweeps of Retell's calls found: turns that end in time and go on within a list, accounts that were never swept, keys that are refused, what
--- was made up for by a sweep, parked events of a call found by an index, and a backlog of our own queues judged by its age (issue 3, Sweeps; faults E2, E4).
+-- was made up for by a sweep, and a backlog of our own queues judged by its age (issue 3, Sweeps; faults E2, E4).
 
 -- Where a turn ended in the middle of a list: its span, the key of the page to read next, and how many of its pages were read. NULL: it ended with the list, or failed.
 ALTER TABLE call_sweep_turns
@@ -11,31 +11,6 @@ ALTER TABLE call_sweep_turns
 -- The lifecycle events of a call that a sweep made up for and that no webhook has told since: the provenance `reconciled` of a call.
 ALTER TABLE calls ADD COLUMN repaired text[] NOT NULL DEFAULT '{}';
 
--- Which calls a parked event of Retell's names. Found in the bytes, whatever their shape: what is parked may be no JSON and no text at all.
-ALTER TABLE dead_letters ADD COLUMN retell_call_ids text[];
-CREATE FUNCTION retell_call_ids(body bytea) RETURNS text[]
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$
-BEGIN
-    RETURN (SELECT array_agg(DISTINCT named[1]) FROM regexp_matches(encode(body, 'escape'), '"call_id"\s*:\s*"([^"]{1,200})"', 'g') AS named);
-END
-$$;
-CREATE FUNCTION note_retell_call_ids() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = public, pg_temp
-    AS $$
-BEGIN
-    NEW.retell_call_ids := retell_call_ids(NEW.body);
-    RETURN NEW;
-END
-$$;
--- programs of the version before write dead letters, too: hence a trigger
-CREATE TRIGGER note_retell_call_ids BEFORE INSERT ON dead_letters FOR EACH ROW WHEN (NEW.kind LIKE 'retell.call\_%') EXECUTE FUNCTION note_retell_call_ids();
--- nobody looks further back than four days
-UPDATE dead_letters SET retell_call_ids = retell_call_ids(body) WHERE kind LIKE 'retell.call\_%' AND created_at > now() - interval '5 days';
-CREATE INDEX dead_letters_calls ON dead_letters USING gin (retell_call_ids) WHERE retell_call_ids IS NOT NULL;
-
--- How long the messages waited that were handled in the last minute, without a look at the whole day. Rows come in the order of `at`, and nobody changes them.
-CREATE INDEX attempts_at ON attempts USING brin (at) WITH (autosummarize = on);
 COMMENT ON COLUMN hearing.nothing_waited_at IS 'what was received before was handled: no message waited then, or those handled since had come later';
 
 GRANT CREATE ON SCHEMA public TO frontdesk_resolver;

@@ -117,6 +117,22 @@ async fn whoever_hangs_up_holds_nothing() {
     world.finish().await;
 }
 
+/// A campaign found it: a wish that waits in a backlog until its caller has hung up was answered with offers, and they were held for nobody, five minutes long.
+#[tokio::test]
+async fn what_is_taken_up_after_the_call_holds_nothing() {
+    let world = World::new().await;
+    let (_, date, _) = ahead(3, Weekday::Thu, 9, 0);
+    let mut call = world.retell.inbound("+4915177700001", OURS);
+    call.start().await;
+    let request = call.prepare_function("check_availability", json!({ "date": date, "service_name": "Beratung" }));
+    call.end().await;
+    world.settle_all().await;
+    let answer = call.send_function(&request).await.body;
+    assert_eq!((&answer["reason"], answer["alternatives"].as_array().map(Vec::is_empty)), (&json!("time_required"), Some(false)), "{answer}");
+    assert_eq!(holds(&world).await, 0);
+    world.finish().await;
+}
+
 /// Incident 70: the caller's own appointment was offered as free, and an own hold was in the caller's way.
 #[tokio::test]
 async fn an_own_hold_is_in_nobodys_way_and_an_own_appointment_is_not_offered() {

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
+use shared::store::backfill::runs;
+use shared::store::tx::CompanyTx;
 use sqlx::AssertSqlSafe;
 use tests::processes::Process;
 use tests::{World, WorldOptions, company, eventually, eventually_within};
@@ -124,6 +126,7 @@ async fn a_run_fills_what_its_plan_said_from_the_evidence_of_each_company_and_an
     let outside = "SELECT (SELECT count(*) FROM intents) + (SELECT count(*) FROM calcom_bookings) + (SELECT count(*) FROM function_calls)";
     let plan = done(&world, &["plan"]).await;
     assert_eq!(fingerprint(&world).await, before, "a plan writes nothing");
+    assert!(!wanted_by_night(&world).await, "the first run is a human's");
 
     let begun = done(&world, &["start"]).await;
     assert_eq!(begun["companies"], 2);
@@ -180,6 +183,10 @@ async fn a_run_fills_what_its_plan_said_from_the_evidence_of_each_company_and_an
     in_state(&world, "finished").await;
     assert_eq!(fingerprint(&world).await, filled);
 
+    assert!(!wanted_by_night(&world).await, "nothing was taken over since");
+    let later = "INSERT INTO import_runs (id, company_id, kind) SELECT gen_random_uuid(), id, 'history' FROM companies";
+    sqlx::raw_sql(later).execute(&world.db).await.unwrap();
+    assert!(wanted_by_night(&world).await);
     let first = begun["run"].as_str().unwrap();
     done(&world, &["undo", first]).await;
     eventually("it is taken back", || async { (done(&world, &["status", first]).await["state"] == "undone").then_some(()) }).await;
@@ -187,6 +194,12 @@ async fn a_run_fills_what_its_plan_said_from_the_evidence_of_each_company_and_an
     assert_eq!(frontdesk(&world, &["undo", first]).await.0, Some(1), "once");
     assert_eq!(done(&world, &["plan"]).await["counts"], plan["counts"]);
     world.finish().await;
+}
+
+/// Whether the nightly job would begin a run for the first company.
+async fn wanted_by_night(world: &World) -> bool {
+    let mut tx = CompanyTx::begin(&world.db, Some(world.company.company_id), &[]).await.unwrap();
+    runs::is_wanted(&mut tx).await.unwrap()
 }
 
 /// Callers that wait: rows of deliveries that lie in the time to come, so that they are of the last ten seconds for as long as the test needs them.

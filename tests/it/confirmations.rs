@@ -66,6 +66,31 @@ async fn a_name_may_come_with_the_yes() {
     world.finish().await;
 }
 
+/// Incidents 28 and 80: a bare yes names nothing, so the second one in a call is about what was asked last, and is not answered from the first. A name that is none, said with it, is not
+/// taken for the one that was read back.
+#[tokio::test]
+async fn each_yes_of_a_call_means_what_was_asked_before_it() {
+    let world = World::new().await;
+    let (_, date, _) = ahead(3, Weekday::Thu, 10, 0);
+    let mut call = world.retell.inbound("+4915112345678", OURS);
+    let yes = json!({ "bestaetigung": true });
+    for (time, name, said) in
+        [("10:00", "Jürgen Groß", yes.clone()), ("11:00", "Max Groß", yes.clone()), ("12:00", "Max Groß", json!({ "bestaetigung": true, "name": "Unbekannt" }))]
+    {
+        let wish = json!({ "date": date, "time": time, "service_name": "Beratung", "name": name });
+        assert_eq!(ask(&mut call, "collect_appointment_data", wish).await["awaiting_confirmation"], true, "{time}");
+        let booked = ask(&mut call, "confirm_booking", said).await;
+        assert_eq!((&booked["booked"], &booked["starts_at"]), (&json!(true), &json!(format!("{date} {time}"))), "{booked}");
+        // nothing more was asked: the same yes once more is about the same booking
+        assert_eq!(ask(&mut call, "confirm_booking", yes.clone()).await["appointment_number"], booked["appointment_number"]);
+        world.settle_all().await;
+    }
+    let names: Vec<_> = world.appointments().await.into_iter().map(|row| row["name_given"].clone()).collect();
+    assert_eq!(names, ["Jürgen Groß", "Max Groß", "Max Groß"]);
+    assert_eq!(world.calcom.live_bookings().len(), 3);
+    world.finish().await;
+}
+
 /// Incidents 19, 44 and 52: a phone-only account takes nobody without a number, so whoever withholds it is asked for one. What is told goes to Cal.com with this booking, and makes nobody
 /// the customer of that number.
 #[tokio::test]

@@ -181,11 +181,17 @@ impl Booking {
         if asked.starts_at <= now {
             return Ok(Some(answers::in_the_past()));
         }
-        let named = match work.arguments.customer_name() {
-            Ok(named) => named.map(|named| named.expose().clone()).or(asked.name_told),
-            Err(error) => return Ok(Some(answers::argument(&error))),
+        let given = match work.arguments.customer_name() {
+            Ok(given) => given.map(|given| given.expose().clone()),
+            Err(error) if asked.name_told.is_none() => return Ok(Some(answers::argument(&error))),
+            Err(_) => None,
         };
-        let told = match names::told(tx, named.as_deref(), begun).await? {
+        let mut told = names::told(tx, given.as_deref().or(asked.name_told.as_deref()), begun).await?;
+        // what came with the yes is no name; the one that was read back is
+        if given.is_some() && asked.name_told.is_some() && told.as_ref().map_or(true, |told| told.name().is_none()) {
+            told = names::told(tx, asked.name_told.as_deref(), begun).await?;
+        }
+        let told = match told {
             Ok(told) => told,
             Err(answer) => return Ok(Some(answer)),
         };

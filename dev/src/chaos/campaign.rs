@@ -144,7 +144,7 @@ async fn fight(arena: &Arc<Arena>, fleet: &Arc<Fleet>, progress: &Progress, orde
     let (wishes, mut troubles) = load.take();
     if orders.trial.broken() == Some(Protection::Tag) {
         // without the tag we take visitors' bookings for ours, and move and cancel them: that Cal.com then refuses the visitor is the finding, no mistake of the campaign
-        troubles.clear();
+        troubles.retain(|trouble| !trouble.contains(super::load::REFUSED));
     }
     Ok(Fought {
         wishes,
@@ -225,21 +225,28 @@ async fn judge(arena: Arena, fleet: Fleet, progress: &Progress, orders: Orders, 
     step.done_with(format!("{} violations", audit.rows.iter().map(|row| row.violations.len()).sum::<usize>()));
     let step = progress.step("stop");
     record.processes = fleet.stop().await;
-    put_logs_aside(&record.processes);
+    put_logs_aside(&mut record.processes, orders.trial);
     clear(ground, progress).await;
     step.done();
     Ok(Outcome { orders, record, audit, strikes: fought.strikes, troubles: fought.troubles })
 }
 
-/// What stays goes with the private servers, or with the next campaign.
 /// The next campaign of this command has processes of the same names, which would write on in the same files, and its auditor would read what these wrote.
-fn put_logs_aside(processes: &[super::record::ProcessRecord]) {
+fn put_logs_aside(processes: &mut [super::record::ProcessRecord], trial: Trial) {
+    let which = match trial {
+        Trial::Ordinary => "judged.log".to_owned(),
+        Trial::Broken(protection) => format!("without-{protection}.log"),
+        Trial::Control(protection) => format!("control-of-{protection}.log"),
+    };
     for process in processes {
-        // nothing is lost but a file for people, and no later verdict is taken from it
-        let _ = std::fs::rename(&process.log, process.log.with_extension("judged.log"));
+        let aside = process.log.with_extension(&which);
+        if std::fs::rename(&process.log, &aside).is_ok() {
+            process.log = aside;
+        }
     }
 }
 
+/// What stays goes with the private servers, or with the next campaign.
 async fn clear(ground: Ground, progress: &Progress) {
     if let Err(error) = ground.clear().await {
         progress.note(format!("not everything could be removed: {error:#}"));

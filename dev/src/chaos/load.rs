@@ -33,6 +33,9 @@ const SECOND_COPY_AFTER: Duration = Duration::from_millis(400);
 /// How Cal.com says that a slot is gone.
 const SLOT_TAKEN: [u16; 2] = [400, 409];
 
+/// How every such trouble is told.
+pub const REFUSED: &str = " was refused by the stand-in with ";
+
 /// What everybody who sends needs.
 pub struct Load {
     arena: Arc<Arena>,
@@ -121,7 +124,7 @@ impl Load {
     }
 
     fn refuse(&self, what: &str, status: u16) {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{what} was refused by the stand-in with {status}"));
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{what}{REFUSED}{status}"));
     }
 
     fn new_call(&self, tenancy: &Tenancy, from: &str, id: &str) -> Call {

@@ -262,7 +262,7 @@ pub async fn by_id(tx: &mut CompanyTx, id: Uuid) -> Result<Option<Call>, StoreEr
 pub struct Deeds {
     /// Its agent used a function.
     pub functions: bool,
-    /// An appointment was made or changed in it, or is on its way to Cal.com.
+    /// An appointment was made or changed in it, or a wish is still under way; one that Cal.com refused is none.
     pub appointments: bool,
 }
 
@@ -274,7 +274,8 @@ pub async fn deeds(tx: &mut CompanyTx, call_id: Uuid) -> Result<Deeds, StoreErro
     let company_id = tx.company_id();
     sqlx::query_as(
         "SELECT EXISTS (SELECT 1 FROM function_calls WHERE company_id = $1 AND call_id = $2) AS functions,
-                EXISTS (SELECT 1 FROM appointments WHERE company_id = $1 AND call_id = $2)
+                EXISTS (SELECT 1 FROM appointments WHERE company_id = $1 AND call_id = $2 AND status <> 'failed')
+                OR EXISTS (SELECT 1 FROM function_calls WHERE company_id = $1 AND call_id = $2 AND state = 'running')
                 OR EXISTS (SELECT 1 FROM appointment_modifications WHERE company_id = $1 AND call_id = $2) AS appointments",
     )
     .bind(company_id)

@@ -51,7 +51,8 @@ pub enum Claim {
 /// Claims a wish, or finds what is stored of it. A stored success holds while the appointment has the status and the time that it names; a failure is said again to the same tool
 /// call, and to a repeated wish within 15 s; of a question only the same tool call is answered from the store.
 /// Of a change the answer holds only until the call made another appointment: the same words may mean that one.
-/// A bare yes that found nothing to confirm is no repeated wish once something was offered (architecture section 6, Answers).
+/// A bare yes names nothing, so the next one is a wish of its own, which may be about another time (architecture section 6, Answers).
+/// An answer that a program of the version before stored names no status: it holds by its revision.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -61,12 +62,14 @@ pub async fn claim(tx: &mut CompanyTx, wish: &Wish<'_>) -> Result<Claim, StoreEr
         "SELECT f.id, f.state, f.result FROM function_calls f
          LEFT JOIN appointments a ON a.company_id = f.company_id AND a.id = f.appointment_id
          WHERE f.company_id = $1 AND f.call_id = $2
-           AND (f.dedup_key = $3 OR ($5 AND f.wish_hash = $4 AND (f.state = 'running' OR (f.success AND f.appointment_revision > 0
-                                                               AND a.status = f.appointment_status AND a.starts_at = f.appointment_starts_at
-                                                               AND (f.function IN ('book_appointment', 'collect_appointment_data', 'confirm_booking') OR NOT EXISTS (
-                                                                    SELECT FROM function_calls l WHERE l.company_id = f.company_id AND l.call_id = f.call_id AND l.success
-                                                                       AND l.appointment_id <> f.appointment_id AND l.finished_at > f.finished_at)))
-                                                         OR (NOT f.success AND f.function <> 'confirm_booking' AND f.finished_at > frontdesk_now() - interval '15 seconds'))))
+           AND (f.dedup_key = $3 OR ($5 AND f.wish_hash = $4 AND (f.state = 'running'
+                OR (f.success AND f.function <> 'confirm_booking' AND f.appointment_revision > 0
+                    AND CASE WHEN f.appointment_status IS NULL THEN a.revision = f.appointment_revision
+                             ELSE a.starts_at = f.appointment_starts_at AND (a.status = f.appointment_status OR (f.appointment_status = 'pending' AND a.status = 'booked')) END
+                    AND (f.function IN ('book_appointment', 'collect_appointment_data') OR NOT EXISTS (
+                         SELECT FROM function_calls l WHERE l.company_id = f.company_id AND l.call_id = f.call_id AND l.success AND l.finished_at > f.finished_at
+                            AND l.appointment_id <> f.appointment_id AND l.function IN ('book_appointment', 'collect_appointment_data', 'confirm_booking'))))
+                OR (NOT f.success AND f.function <> 'confirm_booking' AND f.finished_at > frontdesk_now() - interval '15 seconds'))))
          ORDER BY f.dedup_key = $3 DESC, f.created_at DESC LIMIT 1",
     )
     .bind(company_id)

@@ -112,7 +112,7 @@ pub enum Hold {
     Held,
     /// Somebody else has it: do not offer it.
     Taken,
-    /// The company's calls hold `holds_max` times already: it may be offered, but is not held.
+    /// The company's calls hold `holds_max` times already, or this one is over (its wish was taken up late): it may be offered, but is not held.
     Unheld,
 }
 
@@ -140,12 +140,13 @@ pub async fn hold(tx: &mut CompanyTx, resource: &Resource, call_id: Uuid, starts
     if renewed.rows_affected() > 0 {
         return Ok(Hold::Held);
     }
-    let (taken, held, hold_seconds, holds_max): (i64, i64, i32, i32) = sqlx::query_as(
+    let (taken, held, is_over, hold_seconds, holds_max): (i64, i64, bool, i32, i32) = sqlx::query_as(
         "WITH ended AS (DELETE FROM slot_claims WHERE company_id = $1 AND resource = $2 AND expires_at <= frontdesk_now() AND starts_at < $4 AND starts_at > $3 - interval '1 day')
          SELECT (SELECT count(DISTINCT holder) FROM slot_claims
                  WHERE company_id = $1 AND resource = $2 AND holder <> $5 AND starts_at < $4 AND starts_at > $3 - interval '1 day' AND upper(during) > $3
                    AND (expires_at IS NULL OR expires_at > frontdesk_now())),
                 (SELECT count(*) FROM slot_claims WHERE company_id = $1 AND expires_at > frontdesk_now()),
+                EXISTS (SELECT FROM calls WHERE company_id = $1 AND id = $5 AND (ended_at IS NOT NULL OR status IN ('ended', 'analyzed'))),
                 c.hold_seconds, c.holds_max
          FROM companies c WHERE c.id = $1",
     )
@@ -160,7 +161,8 @@ pub async fn hold(tx: &mut CompanyTx, resource: &Resource, call_id: Uuid, starts
     if taken >= i64::from(resource.seats()) {
         return Ok(Hold::Taken);
     }
-    if held >= i64::from(holds_max) {
+    // nothing would release it but time: the call's end was heard before
+    if is_over || held >= i64::from(holds_max) {
         return Ok(Hold::Unheld);
     }
     for seat in 1..=resource.seats() {

@@ -99,7 +99,7 @@ impl SweepError {
     /// For the row and the log.
     const fn class(&self) -> &'static str {
         match self {
-            Self::Store(_) | Self::Fold(Failure::StoreAway { .. } | Failure::StoreSlow { .. } | Failure::Contention { .. }) => "store",
+            Self::Store(_) | Self::Fold(Failure::StoreAway { .. } | Failure::Contention { .. }) => "store",
             Self::Calcom(_) => "calcom",
             Self::Fold(_) => FOLD,
             Self::Sealed(_) => "credential_sealed",

@@ -99,6 +99,7 @@ impl<'a> Pass<'a> {
         let mut unshown = Vec::new();
         for (id, reason, text) in &page.nobodys {
             if self.is_over() {
+                self.judge(&mut unshown, false).await?;
                 return Ok(Gone::TimeIsUp);
             }
             self.park(Unowned { retell_call_id: id, reason, now: self.now }, text, &mut unshown).await?;
@@ -107,6 +108,7 @@ impl<'a> Pass<'a> {
         for ours in &page.ours {
             for listed in ours.listed.iter().filter(|listed| ours.is_missing(listed, tries_left_out)) {
                 if self.is_over() {
+                    self.judge(&mut unshown, false).await?;
                     return Ok(Gone::TimeIsUp);
                 }
                 self.make_up(ours, listed, &mut unshown).await?;

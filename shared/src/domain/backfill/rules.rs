@@ -201,7 +201,11 @@ fn changing_user(row: Option<&ModificationEvidence>, named: Option<uuid::Uuid>) 
 fn by_hand(row: &Row, column: &str, cell: Option<&str>, user: Option<(uuid::Uuid, Json)>) -> Option<Found> {
     let by_hand = match cell {
         Some(source) => source == "crm_admin",
-        None => best(APPOINTMENT_RULES, row, column).first().is_some_and(|(_, found)| found.value == Value::Word("crm_admin")),
+        // witnesses that disagree make it unknown
+        None => {
+            let found = best(APPOINTMENT_RULES, row, column);
+            !found.is_empty() && found.iter().all(|(_, found)| found.value == Value::Word("crm_admin"))
+        }
     };
     user.filter(|_| by_hand).map(|(user, evidence)| Found { value: Value::Row(user), evidence })
 }

@@ -152,15 +152,15 @@ pub async fn note_pace(tx: &mut CompanyTx, run_id: Uuid, pace: &str, reason: &st
     Ok(())
 }
 
-/// Whether history of the company has cells that no run has looked at: a run leaves none of these empty.
+/// Whether history was taken over since the company's last run. The first one is a human's to plan and begin, and so is the next after one that was cancelled or undone.
 ///
 /// # Errors
 /// When Postgres is away.
 pub async fn is_wanted(tx: &mut CompanyTx) -> Result<bool, StoreError> {
     let company_id = tx.company_id();
     sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM appointments a WHERE a.company_id = $1 AND a.import_run_id IS NOT NULL
-                        AND (a.created_by IS NULL OR a.booking_source IS NULL OR (a.status = 'cancelled' AND a.cancelled_by IS NULL)))",
+        "SELECT coalesce((SELECT r.state = 'finished' AND EXISTS (SELECT FROM import_runs i WHERE i.company_id = $1 AND i.started_at > r.created_at)
+                          FROM backfill_runs r WHERE r.company_id = $1 ORDER BY r.created_at DESC LIMIT 1), false)",
     )
     .bind(company_id)
     .fetch_one(tx.connection())

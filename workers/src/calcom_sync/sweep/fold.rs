@@ -68,11 +68,12 @@ impl<'a> Rest<'a> {
     /// The failure itself, where so many in a row are no single booking's; Postgres is away.
     async fn add(&mut self, context: &Context, group: &'a Group, item: &'a Item, failure: Failure) -> Result<(), Failure> {
         let mut known = false;
-        if let Failure::Retry { class, .. } = &failure {
+        if may_pass(&failure) {
+            let class = failure.class();
             let mut tx = CompanyTx::begin(&context.pool, Some(group.company_id), &[]).await?;
             known = reviews::is_known(&mut tx, &review_key(group, item)).await?;
             if !known {
-                self.alike = if self.alike.0 == *class { (class, self.alike.1 + 1) } else { (class, 1) };
+                self.alike = if self.alike.0 == class { (class, self.alike.1 + 1) } else { (class, 1) };
             }
         }
         if !known && self.alike.1 >= ALIKE_MAX {
@@ -89,7 +90,7 @@ impl<'a> Rest<'a> {
     pub(super) async fn settle(self, context: &Context) -> Result<(), Failure> {
         let mut again = None;
         for Left { group, item, failure, known } in self.left {
-            if matches!(failure, Failure::Retry { .. }) && !known && !self.patience_over {
+            if may_pass(&failure) && !known && !self.patience_over {
                 tracing::warn!(company.id = %group.company_id, class = failure.class(), cause = failure_log::chain(&failure), "a booking of a sweep was refused: its page is read again");
                 again = again.or(Some(failure));
             } else {
@@ -125,9 +126,14 @@ pub(super) async fn fold<'a>(context: &Context, group: &'a Group, rest: &mut Res
     Ok(repaired)
 }
 
-/// Not Postgres' trouble but one booking's.
+/// Not Postgres' trouble but one booking's, as far as can be told: a statement that takes too long may be about that one alone.
 const fn is_of_one(failure: &Failure) -> bool {
-    matches!(failure, Failure::Park { .. } | Failure::Retry { .. } | Failure::Wait { .. })
+    matches!(failure, Failure::Park { .. } | Failure::Retry { .. } | Failure::Wait { .. } | Failure::StoreSlow { .. })
+}
+
+/// It may succeed when the page is read again.
+const fn may_pass(failure: &Failure) -> bool {
+    matches!(failure, Failure::Retry { .. } | Failure::StoreSlow { .. })
 }
 
 /// A human sees it, and it is counted: once per credential and booking, however many sweeps meet it. What only waits for the outcome of a wish of ours is not stuck: that
