@@ -183,8 +183,7 @@ impl Booking {
         }
         let given = match work.arguments.customer_name() {
             Ok(given) => given.map(|given| given.expose().clone()),
-            Err(error) if asked.name_told.is_none() => return Ok(Some(answers::argument(&error))),
-            Err(_) => None,
+            Err(error) => return Ok(Some(answers::argument(&error))),
         };
         let mut told = names::told(tx, given.as_deref().or(asked.name_told.as_deref()), begun).await?;
         // what came with the yes is no name; the one that was read back is
