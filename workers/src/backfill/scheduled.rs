@@ -1,4 +1,4 @@
-//! Job `backfill`: begins a run where history was taken over since the last one. The processes with the role carry it out.
+//! Job `backfill`: begins a run where history was taken over since a finished one: the first is a human's. The processes with the role carry it out.
 
 use shared::store::backfill::{CHUNK_ROWS, act, runs};
 use shared::store::companies;
